@@ -1,0 +1,744 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * Vireo: the contract between the module and user space.
+ *
+ * Three kinds of file: /dev/vireo makes VMs, a VM makes vCPUs.  Every
+ * structure starts with its own size and grows at its end only: a longer
+ * structure than the module knows is accepted if the tail is zero, a shorter
+ * one is read as if the tail were zero.  Unknown flags and non-zero padding
+ * are -EINVAL.  A refused call has changed nothing.
+ */
+#ifndef _UAPI_LINUX_VIREO_H
+#define _UAPI_LINUX_VIREO_H
+
+#include <linux/const.h>
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/** VIREO_ABI_VERSION - counts incompatible changes; compare for equality. */
+#define VIREO_ABI_VERSION	1
+
+#define VIREO_MAX_VCPUS		64	/* vCPU ids are 0 to 63 and are the APIC ids */
+#define VIREO_MAX_REGIONS	128	/* slots are 0 to 127 */
+#define VIREO_MAX_CPUID		128
+#define VIREO_MAX_MSRS		256	/* entries of one MSR state block */
+
+/**
+ * enum vireo_exit_reason - why a guest stopped running directly
+ *
+ * One list for both processor families and for all who speak of exits:
+ * handlers, statistics, tracepoints, tools.  The first group is what the
+ * processor reports; the second exists only between module and launcher.
+ */
+enum vireo_exit_reason {
+	VIREO_EXIT_NONE = 0,		/* nothing happened yet */
+	VIREO_EXIT_EXCEPTION,		/* intercepted exception */
+	VIREO_EXIT_INTR,		/* host interrupt */
+	VIREO_EXIT_NMI,			/* host NMI */
+	VIREO_EXIT_MCE,			/* host machine check */
+	VIREO_EXIT_IRQ_WINDOW,		/* guest can take an interrupt */
+	VIREO_EXIT_NMI_WINDOW,		/* guest can take an NMI */
+	VIREO_EXIT_CPUID,
+	VIREO_EXIT_HLT,
+	VIREO_EXIT_HYPERCALL,		/* VMCALL or VMMCALL */
+	VIREO_EXIT_RDMSR,
+	VIREO_EXIT_WRMSR,
+	VIREO_EXIT_IO,			/* IN, OUT, INS, OUTS */
+	VIREO_EXIT_CR,			/* access to a control register */
+	VIREO_EXIT_DR,			/* access to a debug register */
+	VIREO_EXIT_MEMORY,		/* nested page fault */
+	VIREO_EXIT_MMIO_CACHED,		/* access to a page known to be MMIO */
+	VIREO_EXIT_DESCRIPTOR,		/* LGDT, SIDT, LTR, ... */
+	VIREO_EXIT_TASK_SWITCH,
+	VIREO_EXIT_XSETBV,
+	VIREO_EXIT_RDTSC,
+	VIREO_EXIT_RDPMC,
+	VIREO_EXIT_INVLPG,
+	VIREO_EXIT_INVD,
+	VIREO_EXIT_WBINVD,
+	VIREO_EXIT_MONITOR,
+	VIREO_EXIT_MWAIT,
+	VIREO_EXIT_PAUSE,
+	VIREO_EXIT_UNDEFINED,		/* instruction that the guest does not have: #UD */
+	VIREO_EXIT_TIMER,		/* VMX preemption timer */
+	VIREO_EXIT_SHUTDOWN,		/* triple fault */
+	VIREO_EXIT_INIT,		/* INIT signal on the host's processor */
+	VIREO_EXIT_SIPI,
+	VIREO_EXIT_SMI,
+	VIREO_EXIT_INVALID_STATE,	/* the processor refused the guest's state */
+	VIREO_EXIT_UNKNOWN,		/* raw codes in vireo_run.unknown */
+
+	VIREO_EXIT_HARDWARE_NR,
+
+	/* between module and launcher only */
+	VIREO_EXIT_MMIO = 64,		/* access to memory that no region covers */
+	VIREO_EXIT_EOI,			/* EOI of a level-triggered vector */
+	VIREO_EXIT_SIGNAL,		/* a signal, or vireo_run.immediate_exit */
+	VIREO_EXIT_KICK,		/* VIREO_KICK */
+	VIREO_EXIT_READY_FOR_IRQ,	/* answers vireo_run.want_irq_window */
+	VIREO_EXIT_EMULATION,		/* the interpreter does not know the instruction */
+	VIREO_EXIT_INTERNAL_ERROR,	/* a broken invariant; the VM is dead */
+
+	VIREO_EXIT_REASON_NR
+};
+
+/*
+ * Hypercalls (RAX) from this number on, at CPL 0, exit to user space; those below follow the
+ * documented KVM ABI.
+ */
+#define VIREO_HYPERCALL_USER	0x56520000
+
+/* ------------------------------------------------------------------ */
+/* Registers and state blocks                                           */
+
+/**
+ * struct vireo_regs - general registers
+ * @gpr: RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 ... R15: the order of
+ *	 their numbers in instructions
+ * @rip: instruction pointer
+ * @rflags: flags
+ */
+struct vireo_regs {
+	__u64 gpr[16];
+	__u64 rip;
+	__u64 rflags;
+};
+
+/**
+ * struct vireo_segment - a segment register with its hidden part
+ * @base: linear base
+ * @limit: limit in bytes, granularity already applied
+ * @selector: visible selector
+ * @attr: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G,
+ *	  16 unusable (the access-rights format of SDM vol. 3, 25.4.1)
+ */
+struct vireo_segment {
+	__u64 base;
+	__u32 limit;
+	__u16 selector;
+	__u16 pad;
+	__u32 attr;
+	__u32 pad2;
+};
+
+#define VIREO_SEG_TYPE		0x000fU
+#define VIREO_SEG_S		0x0010U
+#define VIREO_SEG_DPL_SHIFT	5
+#define VIREO_SEG_DPL		0x0060U
+#define VIREO_SEG_P		0x0080U
+#define VIREO_SEG_AVL		0x1000U
+#define VIREO_SEG_L		0x2000U
+#define VIREO_SEG_DB		0x4000U
+#define VIREO_SEG_G		0x8000U
+#define VIREO_SEG_UNUSABLE	0x10000U
+
+/* Index in vireo_sregs.seg: the numbers of segment registers in ModRM.reg. */
+enum vireo_seg {
+	VIREO_SEG_ES, VIREO_SEG_CS, VIREO_SEG_SS, VIREO_SEG_DS,
+	VIREO_SEG_FS, VIREO_SEG_GS, VIREO_SEG_LDTR, VIREO_SEG_TR,
+	VIREO_SEG_NR
+};
+
+/**
+ * struct vireo_table - GDTR or IDTR
+ * @base: linear base
+ * @limit: limit in bytes
+ */
+struct vireo_table {
+	__u64 base;
+	__u16 limit;
+	__u16 pad[3];
+};
+
+/**
+ * struct vireo_sregs - system registers
+ * @seg: segment registers by &enum vireo_seg
+ * @gdt: GDTR
+ * @idt: IDTR
+ * @cr0: CR0
+ * @cr2: CR2
+ * @cr3: CR3
+ * @cr4: CR4
+ * @cr8: CR8, the task priority (0 to 15)
+ * @efer: IA32_EFER
+ * @xcr0: XCR0
+ * @apic_base: IA32_APIC_BASE
+ */
+struct vireo_sregs {
+	struct vireo_segment seg[VIREO_SEG_NR];
+	struct vireo_table gdt, idt;
+	__u64 cr0, cr2, cr3, cr4, cr8;
+	__u64 efer, xcr0, apic_base;
+};
+
+/**
+ * struct vireo_debugregs - debug registers
+ * @db: DR0 to DR3
+ * @dr6: DR6
+ * @dr7: DR7
+ */
+struct vireo_debugregs {
+	__u64 db[4];
+	__u64 dr6, dr7;
+};
+
+/**
+ * struct vireo_msr - one model-specific register
+ * @index: its number (ECX of RDMSR)
+ * @pad: zero
+ * @data: its value
+ */
+struct vireo_msr {
+	__u32 index;
+	__u32 pad;
+	__u64 data;
+};
+
+/**
+ * struct vireo_lapic - local APIC
+ * @regs: the xAPIC register page, one 32-bit register every 16 bytes at the
+ *	  offsets of SDM vol. 3, table 11-1, squeezed: regs[offset / 16]
+ * @tsc_deadline: IA32_TSC_DEADLINE, 0 if disarmed
+ * @timer_left_ns: one-shot and periodic: time to the next expiry, in ns, 0 if stopped
+ */
+struct vireo_lapic {
+	__u32 regs[64];
+	__u64 tsc_deadline;
+	__u64 timer_left_ns;
+};
+
+/* vireo_events.mp_state */
+enum vireo_mp_state {
+	VIREO_MP_RUNNABLE,
+	VIREO_MP_HALTED,		/* HLT */
+	VIREO_MP_WAIT_SIPI,		/* after INIT, or an AP at creation */
+	VIREO_MP_SHUTDOWN,		/* after a triple fault */
+	VIREO_MP_NR
+};
+
+/* vireo_event.type: the types of SDM vol. 3, table 25-17 */
+enum vireo_event_type {
+	VIREO_EVENT_IRQ = 0,
+	VIREO_EVENT_NMI = 2,
+	VIREO_EVENT_EXCEPTION = 3,
+	VIREO_EVENT_SOFT_INT = 4,
+	VIREO_EVENT_PRIV_SOFT_EXC = 5,
+	VIREO_EVENT_SOFT_EXC = 6,
+};
+
+/**
+ * struct vireo_event - something to deliver through the guest's IDT
+ * @valid: 1 if there is one
+ * @type: &enum vireo_event_type
+ * @vector: 0 to 255
+ * @has_error: 1 if @error is pushed
+ * @error: error code
+ * @cr2: faulting address of a #PF (vector 14), set when it is delivered
+ * @insn_len: software interrupts and exceptions: length of the instruction
+ */
+struct vireo_event {
+	__u8 valid;
+	__u8 type;
+	__u8 vector;
+	__u8 has_error;
+	__u32 error;
+	__u64 cr2;
+	__u8 insn_len;
+	__u8 pad[7];
+};
+
+/**
+ * struct vireo_events - events in flight and what holds them back
+ * @event: exception or interrupt whose delivery has begun
+ * @nmi_pending: NMIs that wait (0 to 2)
+ * @nmi_masked: 1 between delivery of an NMI and IRET
+ * @shadow: 1 in the shadow of STI, 2 of MOV SS
+ * @mp_state: &enum vireo_mp_state
+ * @init_pending: 1 if an INIT waits
+ * @sipi_pending: 1 if a SIPI waits
+ * @sipi_vector: its vector
+ * @pad: zero
+ */
+struct vireo_events {
+	struct vireo_event event;
+	__u8 nmi_pending;
+	__u8 nmi_masked;
+	__u8 shadow;
+	__u8 mp_state;
+	__u8 init_pending;
+	__u8 sipi_pending;
+	__u8 sipi_vector;
+	__u8 pad;
+};
+
+/**
+ * struct vireo_tsc - time-stamp counter of a vCPU
+ * @value: what the guest's RDTSC reads now
+ * @khz: its frequency as the guest sees it; setting another than the host's
+ *	 needs TSC scaling (VIREO_FEATURE_TSC_SCALING)
+ * @pad: zero
+ */
+struct vireo_tsc {
+	__u64 value;
+	__u32 khz;
+	__u32 pad;
+};
+
+/**
+ * struct vireo_clock - the VM's paravirtual clock (VM state)
+ * @ns: nanoseconds since the VM was made, as kvm-clock tells the guest
+ */
+struct vireo_clock {
+	__u64 ns;
+};
+
+/* vireo_block.type; the payload of each, and on which file */
+enum vireo_block_type {
+	VIREO_BLOCK_REGS = 1,		/* struct vireo_regs, vCPU */
+	VIREO_BLOCK_SREGS,		/* struct vireo_sregs, vCPU */
+	VIREO_BLOCK_DEBUGREGS,		/* struct vireo_debugregs, vCPU */
+	VIREO_BLOCK_XSAVE,		/* XSAVE area, standard format, up to 4096 bytes, vCPU */
+	VIREO_BLOCK_MSRS,		/* array of struct vireo_msr, vCPU */
+	VIREO_BLOCK_LAPIC,		/* struct vireo_lapic, vCPU */
+	VIREO_BLOCK_EVENTS,		/* struct vireo_events, vCPU */
+	VIREO_BLOCK_TSC,		/* struct vireo_tsc, vCPU */
+	VIREO_BLOCK_CLOCK,		/* struct vireo_clock, VM */
+	VIREO_BLOCK_NR
+};
+
+/**
+ * struct vireo_block - header of a state block
+ * @type: &enum vireo_block_type
+ * @version: 1; a block of an unknown version is refused with -EOPNOTSUPP
+ * @len: bytes of payload that follow, without this header; the next block
+ *	 starts at the next multiple of 8
+ */
+struct vireo_block {
+	__u16 type;
+	__u16 version;
+	__u32 len;
+};
+
+/**
+ * struct vireo_state - argument of VIREO_GET_STATE and VIREO_SET_STATE
+ * @size: sizeof(struct vireo_state)
+ * @flags: zero
+ * @types: GET: bit (1 << type) for each block wanted.  SET: zero.
+ *	   For VIREO_BLOCK_MSRS, GET reads the indexes from the block that
+ *	   stands first in the buffer; with no such block (len 0) it gives all
+ *	   of VIREO_GET_MSR_LIST.
+ * @buf: user address of a sequence of blocks, each after its header
+ * @len: GET: in, bytes at @buf, out, bytes used or needed.  SET: bytes at @buf.
+ * @pad: zero
+ *
+ * SET checks every block before it applies the first.
+ * Errors: -EINVAL (bad block or value), -ENOENT (unknown type or MSR),
+ * -EOPNOTSUPP (version), -ENOSPC (GET: @len is too small and now says what
+ * is needed), -EFAULT, -EBUSY (the vCPU is running).
+ */
+struct vireo_state {
+	__u32 size;
+	__u32 flags;
+	__u64 types;
+	__u64 buf;
+	__u32 len;
+	__u32 pad;
+};
+
+/* ------------------------------------------------------------------ */
+/* The page shared with the kernel                                      */
+
+/* vireo_run.wants */
+#define VIREO_WANT_REGS		(1U << 0)	/* fill @regs at each exit to user space */
+#define VIREO_WANT_SREGS	(1U << 1)	/* fill @sregs likewise */
+
+/* vireo_run.gives: take these from the page at the next entry, then clear */
+#define VIREO_GIVE_REGS		(1U << 0)
+#define VIREO_GIVE_SREGS	(1U << 1)
+
+/* vireo_run.flags */
+#define VIREO_RUN_IF		(1U << 0)	/* guest has interrupts enabled */
+#define VIREO_RUN_IRQ_READY	(1U << 1)	/* guest would take an ExtINT now */
+
+#define VIREO_RUN_SIZE		4096		/* bytes to mmap of a vCPU */
+
+/**
+ * struct vireo_run - the page that a vCPU shares with its launcher
+ *
+ * mmap VIREO_RUN_SIZE bytes of the vCPU's file at offset 0.  The kernel reads
+ * the in-fields once at VIREO_RUN and writes the out-fields before it returns.
+ *
+ * @immediate_exit: in: VIREO_RUN returns -EINTR before it enters the guest
+ * @want_irq_window: in: exit with VIREO_EXIT_READY_FOR_IRQ as soon as the guest
+ *	would take an ExtINT
+ * @wants: in: VIREO_WANT_*
+ * @gives: in: VIREO_GIVE_*
+ * @inject: in: event to deliver at entry, cleared when taken.  A valid event of type
+ *	VIREO_EVENT_IRQ needs VIREO_RUN_IRQ_READY, else -EAGAIN.
+ * @exit_reason: out: &enum vireo_exit_reason
+ * @flags: out: VIREO_RUN_*
+ * @cr8: out: guest's task priority
+ * @insn_len: out: length of the instruction at hand, 0 if not known
+ * @insn: out: its bytes (VIREO_EXIT_EMULATION)
+ * @rip: out: guest RIP
+ * @io: VIREO_EXIT_IO.  @io.count units of @io.unit bytes at @io.data;
+ *	for an IN the launcher fills them before the next VIREO_RUN
+ * @mmio: VIREO_EXIT_MMIO.  For a read the launcher fills @mmio.data
+ * @msr: VIREO_EXIT_RDMSR/WRMSR with VIREO_VM_REPORT_MSRS: the launcher sets @msr.data
+ *	or, to raise #GP, @msr.error to 1
+ * @eoi: VIREO_EXIT_EOI: bitmap of the vectors whose EOI came since the last such exit
+ * @hypercall: VIREO_EXIT_HYPERCALL that the module does not handle: the launcher sets @hypercall.ret
+ * @unknown: VIREO_EXIT_UNKNOWN, _INVALID_STATE, _INTERNAL_ERROR: the processor's raw codes
+ * @error: VIREO_EXIT_INTERNAL_ERROR, _EMULATION: a sentence, NUL-terminated
+ * @regs: with VIREO_WANT_REGS or VIREO_GIVE_REGS
+ * @sregs: with VIREO_WANT_SREGS or VIREO_GIVE_SREGS
+ */
+struct vireo_run {
+	__u8 immediate_exit;
+	__u8 want_irq_window;
+	__u8 pad0[2];
+	__u32 wants;
+	__u32 gives;
+	__u32 pad1;
+	struct vireo_event inject;
+
+	__u32 exit_reason;
+	__u32 flags;
+	__u8 cr8;
+	__u8 insn_len;
+	__u8 insn[15];
+	__u8 pad2[7];
+	__u64 rip;
+
+	union {
+		struct {
+			__u16 port;
+			__u8 write;	/* 1: OUT */
+			__u8 unit;	/* 1, 2 or 4 bytes */
+			__u32 count;	/* units, 1 or more: string instructions */
+			__u8 data[1024];
+		} io;
+		struct {
+			__u64 gpa;
+			__u8 write;
+			__u8 len;	/* 1 to 8 bytes, never across a page */
+			__u8 pad[6];
+			__u8 data[8];
+		} mmio;
+		struct {
+			__u32 index;
+			__u8 write;
+			__u8 error;
+			__u8 pad[2];
+			__u64 data;
+		} msr;
+		struct {
+			__u64 vectors[4];
+		} eoi;
+		struct {
+			__u64 nr;
+			__u64 args[4];
+			__u64 ret;
+		} hypercall;
+		struct {
+			__u64 code;
+			__u64 info[4];
+		} unknown;
+		__u8 data[1040];
+	};
+	char error[128];
+
+	struct vireo_regs regs;
+	struct vireo_sregs sregs;
+};
+
+/* ------------------------------------------------------------------ */
+/* /dev/vireo                                                           */
+
+enum vireo_vendor { VIREO_VENDOR_INTEL = 1, VIREO_VENDOR_AMD = 2 };
+
+/* vireo_info.features: what this processor and module give */
+#define VIREO_FEATURE_NESTED_PAGING	_BITULL(0)	/* EPT or NPT */
+#define VIREO_FEATURE_UNRESTRICTED	_BITULL(1)	/* real mode runs directly */
+#define VIREO_FEATURE_TAGGED_TLB	_BITULL(2)	/* VPID or ASID */
+#define VIREO_FEATURE_PAGES_2M		_BITULL(3)
+#define VIREO_FEATURE_PAGES_1G		_BITULL(4)
+#define VIREO_FEATURE_PAGE_AD		_BITULL(5)	/* accessed and dirty bits */
+#define VIREO_FEATURE_PML		_BITULL(6)	/* Page Modification Logging */
+#define VIREO_FEATURE_TSC_SCALING	_BITULL(7)
+#define VIREO_FEATURE_TPR_SHADOW	_BITULL(8)
+#define VIREO_FEATURE_APIC_REGISTERS	_BITULL(9)	/* APIC-register virtualisation */
+#define VIREO_FEATURE_VIRTUAL_IRQ	_BITULL(10)	/* virtual-interrupt delivery, AVIC */
+#define VIREO_FEATURE_POSTED_IRQ	_BITULL(11)
+#define VIREO_FEATURE_PREEMPTION_TIMER	_BITULL(12)
+#define VIREO_FEATURE_NRIP_SAVE		_BITULL(13)	/* or VMX, which always tells */
+#define VIREO_FEATURE_DECODE_ASSISTS	_BITULL(14)
+#define VIREO_FEATURE_VIRTUAL_NMI	_BITULL(15)
+#define VIREO_FEATURE_VIRTUAL_GIF	_BITULL(16)
+#define VIREO_FEATURE_PAUSE_FILTER	_BITULL(17)	/* pause filter, pause-loop exiting */
+#define VIREO_FEATURE_X2APIC		_BITULL(18)	/* guests get x2APIC */
+#define VIREO_FEATURE_SHARED_OWNER	_BITULL(19)	/* runs beside KVM */
+
+/* vireo_info.mitigations: what the exit and entry paths do on this processor */
+#define VIREO_MITIGATION_RSB_FILL	_BITULL(0)
+#define VIREO_MITIGATION_IBPB		_BITULL(1)
+#define VIREO_MITIGATION_SPEC_CTRL	_BITULL(2)
+#define VIREO_MITIGATION_CLEAR_BUFFERS	_BITULL(3)	/* VERW before entry */
+#define VIREO_MITIGATION_L1D_FLUSH	_BITULL(4)
+
+/**
+ * struct vireo_info - argument of VIREO_GET_INFO
+ * @size: in: sizeof(struct vireo_info)
+ * @abi: VIREO_ABI_VERSION
+ * @vendor: &enum vireo_vendor
+ * @phys_bits: guest-physical address bits
+ * @features: VIREO_FEATURE_*: in use
+ * @missing: VIREO_FEATURE_* that this processor family could have and this processor lacks
+ * @mitigations: VIREO_MITIGATION_*
+ * @blocks: bit (1 << type) for each state block known
+ * @max_vcpus: per VM
+ * @max_regions: per VM
+ * @run_size: bytes to mmap of a vCPU
+ * @tsc_khz: frequency of the host's TSC
+ * @version: the module's version, NUL-terminated
+ */
+struct vireo_info {
+	__u32 size;
+	__u32 abi;
+	__u32 vendor;
+	__u32 phys_bits;
+	__u64 features;
+	__u64 missing;
+	__u64 mitigations;
+	__u64 blocks;
+	__u32 max_vcpus;
+	__u32 max_regions;
+	__u32 run_size;
+	__u32 tsc_khz;
+	char version[32];
+};
+
+/**
+ * struct vireo_cpuid_entry - one CPUID leaf
+ * @leaf: EAX in
+ * @subleaf: ECX in; counts only with VIREO_CPUID_SUBLEAF
+ * @flags: VIREO_CPUID_*
+ * @eax: EAX out
+ * @ebx: EBX out
+ * @ecx: ECX out
+ * @edx: EDX out
+ * @pad: zero
+ */
+struct vireo_cpuid_entry {
+	__u32 leaf;
+	__u32 subleaf;
+	__u32 flags;
+	__u32 eax, ebx, ecx, edx;
+	__u32 pad;
+};
+#define VIREO_CPUID_SUBLEAF	(1U << 0)
+
+/**
+ * struct vireo_cpuid - argument of VIREO_GET_SUPPORTED_CPUID, VIREO_SET_CPUID, VIREO_GET_CPUID
+ * @size: sizeof(struct vireo_cpuid)
+ * @count: entries at @entries; GET: in, room; out, entries there are (-ENOSPC if more than room)
+ * @entries: user address of an array of struct vireo_cpuid_entry
+ *
+ * SET replaces the whole table.  Feature bits that the processor or the module
+ * cannot give are -EINVAL: what the guest sees is what it can use.  Bits that
+ * follow the vCPU's state (OSXSAVE, APIC enable, XSAVE sizes) and the APIC id
+ * are kept up to date by the module.  -EBUSY once the vCPU has run.
+ */
+struct vireo_cpuid {
+	__u32 size;
+	__u32 count;
+	__u64 entries;
+};
+
+/**
+ * struct vireo_msr_list - argument of VIREO_GET_MSR_LIST
+ * @size: sizeof(struct vireo_msr_list)
+ * @count: in, room at @indices; out, MSRs there are (-ENOSPC if more than room)
+ * @indices: user address of an array of __u32
+ */
+struct vireo_msr_list {
+	__u32 size;
+	__u32 count;
+	__u64 indices;
+};
+
+/* vireo_vm_config.flags */
+#define VIREO_VM_REPORT_MSRS	_BITULL(0)	/* unknown MSRs exit to user space, else #GP */
+
+/**
+ * struct vireo_vm_config - argument of VIREO_CREATE_VM, which returns the VM's file
+ * @size: sizeof(struct vireo_vm_config)
+ * @pad: zero
+ * @flags: VIREO_VM_*
+ * @name: for logs and tools, NUL-terminated, may be empty
+ *
+ * Errors: -EBUSY (another hypervisor owns the processor; the log names it),
+ * -ENODEV (disabled by firmware), -ENOMEM, -EINVAL, -EMFILE.
+ */
+struct vireo_vm_config {
+	__u32 size;
+	__u32 pad;
+	__u64 flags;
+	char name[32];
+};
+
+/* ------------------------------------------------------------------ */
+/* VM                                                                   */
+
+/* vireo_region.flags */
+#define VIREO_REGION_READONLY	_BITULL(0)	/* guest writes exit as MMIO */
+
+/**
+ * struct vireo_region - argument of VIREO_SET_REGION and VIREO_DEL_REGION
+ * @size: sizeof(struct vireo_region)
+ * @slot: 0 to VIREO_MAX_REGIONS - 1
+ * @flags: VIREO_REGION_*
+ * @gpa: guest-physical address, page-aligned
+ * @bytes: length, page-aligned, not 0 (DEL: ignored)
+ * @hva: address in the launcher's memory, page-aligned
+ *
+ * SET replaces the slot's region.  Errors: -EEXIST (overlaps another slot),
+ * -EINVAL (alignment, wrap, beyond phys_bits, unknown flags), -ENOENT (DEL of an empty slot).
+ */
+struct vireo_region {
+	__u32 size;
+	__u32 slot;
+	__u64 flags;
+	__u64 gpa;
+	__u64 bytes;
+	__u64 hva;
+};
+
+/**
+ * struct vireo_vcpu_config - argument of VIREO_CREATE_VCPU, which returns the vCPU's file
+ * @size: sizeof(struct vireo_vcpu_config)
+ * @id: its number and APIC id; 0 is the bootstrap processor
+ * @flags: zero
+ *
+ * Errors: -EEXIST, -EINVAL, -ENOMEM.
+ */
+struct vireo_vcpu_config {
+	__u32 size;
+	__u32 id;
+	__u64 flags;
+};
+
+/**
+ * struct vireo_msi - argument of VIREO_SEND_MSI
+ * @size: sizeof(struct vireo_msi)
+ * @data: MSI data (SDM vol. 3, 11.11.2)
+ * @address: MSI address (SDM vol. 3, 11.11.1); bits 32-63 give destination bits 8-31 as with x2APIC
+ *
+ * Returns the number of local APICs that took it, 0 if none.
+ */
+struct vireo_msi {
+	__u32 size;
+	__u32 data;
+	__u64 address;
+};
+
+/* vireo_ioeventfd.flags */
+#define VIREO_IOEVENTFD_PIO	(1U << 0)	/* port, else memory */
+#define VIREO_IOEVENTFD_MATCH	(1U << 1)	/* only if the value written equals @match */
+#define VIREO_IOEVENTFD_REMOVE	(1U << 2)
+
+/**
+ * struct vireo_ioeventfd - argument of VIREO_SET_IOEVENTFD
+ * @size: sizeof(struct vireo_ioeventfd)
+ * @fd: an eventfd
+ * @addr: port or guest-physical address
+ * @match: with VIREO_IOEVENTFD_MATCH
+ * @len: 1, 2, 4 or 8 bytes; 0 with memory only: any width
+ * @flags: VIREO_IOEVENTFD_*
+ *
+ * Errors: -EEXIST (the same address, length and match are taken), -ENOENT (REMOVE), -EINVAL, -EBADF.
+ */
+struct vireo_ioeventfd {
+	__u32 size;
+	__s32 fd;
+	__u64 addr;
+	__u64 match;
+	__u32 len;
+	__u32 flags;
+};
+
+/* ------------------------------------------------------------------ */
+/* vCPU                                                                 */
+
+/**
+ * struct vireo_translation - argument of VIREO_TRANSLATE
+ * @size: sizeof(struct vireo_translation)
+ * @valid: out: 1 if @gva is mapped
+ * @gva: in: linear address
+ * @gpa: out
+ * @writable: out
+ * @user: out
+ * @executable: out
+ * @pad: zero
+ */
+struct vireo_translation {
+	__u32 size;
+	__u32 valid;
+	__u64 gva;
+	__u64 gpa;
+	__u8 writable, user, executable;
+	__u8 pad[5];
+};
+
+/**
+ * struct vireo_stats - argument of VIREO_GET_STATS
+ * @size: sizeof(struct vireo_stats)
+ * @pad: zero
+ * @exits: exits by &enum vireo_exit_reason, since the vCPU was made; those to
+ *	   user space are counted under the reason that the launcher saw too
+ * @entries: guest entries
+ * @injected: events injected
+ * @faults: nested page faults that mapped something
+ * @flushes: TLB flushes
+ * @user_exits: returns to user space
+ */
+struct vireo_stats {
+	__u32 size;
+	__u32 pad;
+	__u64 entries;
+	__u64 injected;
+	__u64 faults;
+	__u64 flushes;
+	__u64 user_exits;
+	__u64 exits[VIREO_EXIT_REASON_NR];
+};
+
+#define VIREO_IOC		0xB9
+
+/* on /dev/vireo */
+#define VIREO_GET_INFO		_IOWR(VIREO_IOC, 0x00, struct vireo_info)
+#define VIREO_GET_SUPPORTED_CPUID _IOWR(VIREO_IOC, 0x01, struct vireo_cpuid)
+#define VIREO_GET_MSR_LIST	_IOWR(VIREO_IOC, 0x02, struct vireo_msr_list)
+#define VIREO_CREATE_VM		_IOW(VIREO_IOC, 0x03, struct vireo_vm_config)
+
+/* on a VM */
+#define VIREO_SET_REGION	_IOW(VIREO_IOC, 0x20, struct vireo_region)
+#define VIREO_DEL_REGION	_IOW(VIREO_IOC, 0x21, struct vireo_region)
+#define VIREO_CREATE_VCPU	_IOW(VIREO_IOC, 0x22, struct vireo_vcpu_config)
+#define VIREO_SEND_MSI		_IOW(VIREO_IOC, 0x23, struct vireo_msi)
+#define VIREO_SET_IOEVENTFD	_IOW(VIREO_IOC, 0x24, struct vireo_ioeventfd)
+
+/* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */
+#define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)
+#define VIREO_SET_STATE		_IOW(VIREO_IOC, 0x41, struct vireo_state)
+
+/* on a vCPU */
+#define VIREO_RUN		_IO(VIREO_IOC, 0x60)	/* 0, or -EINTR, -EBUSY, -EINVAL, -EIO (VM dead) */
+#define VIREO_KICK		_IO(VIREO_IOC, 0x61)	/* from any thread: VIREO_RUN ends with VIREO_EXIT_KICK */
+#define VIREO_SET_CPUID		_IOW(VIREO_IOC, 0x62, struct vireo_cpuid)
+#define VIREO_GET_CPUID		_IOWR(VIREO_IOC, 0x63, struct vireo_cpuid)
+#define VIREO_INJECT_NMI	_IO(VIREO_IOC, 0x64)	/* from any thread */
+#define VIREO_TRANSLATE		_IOWR(VIREO_IOC, 0x65, struct vireo_translation)
+#define VIREO_GET_STATS		_IOWR(VIREO_IOC, 0x66, struct vireo_stats)
+
+#endif /* _UAPI_LINUX_VIREO_H */
