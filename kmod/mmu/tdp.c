@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two-dimensional page tables: building and tearing down.
+ *
+ * Locking: under mmu->lock held for reading, entries only go from nothing to something
+ * or gain rights, by cmpxchg, so any number of vCPUs build in parallel and a table
+ * once seen stays.  Under the lock held for writing, entries vanish.  A table page is
+ * freed when no entry points to it and all TLBs were flushed since; that needs
+ * no lock, because nobody can find it any more.
+ */
+#include <linux/atomic.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "tdp.h"
+
+void vireo_tdp_format(struct vireo_tdp_format *format, const struct vireo_caps *caps,
+		      bool no_large_exec, u64 encrypt)
+{
+	static const struct vireo_tdp_format ept = {
+		.table = EPT_READ | EPT_WRITE | EPT_EXEC,
+		.leaf = EPT_READ | EPT_EXEC | EPT_TYPE_WB | EPT_IGNORE_PAT,
+		/* Without IGNORE_PAT, so that a guest can still make it write-combining. */
+		.leaf_io = EPT_READ | EPT_EXEC | EPT_TYPE_UC,
+		.address = TDP_ADDRESS,
+		.accessed = EPT_ACCESSED,
+		.dirty = EPT_DIRTY,
+	};
+	static const struct vireo_tdp_format npt = {
+		.table = NPT_PRESENT | NPT_WRITE | NPT_USER,
+		/* PAT entry 0 of the host is write-back, entry 3 uncached. */
+		.leaf = NPT_PRESENT | NPT_USER,
+		.leaf_io = NPT_PRESENT | NPT_USER | NPT_PWT | NPT_PCD,
+		.address = TDP_ADDRESS,
+		.accessed = NPT_ACCESSED,
+		.dirty = NPT_DIRTY,
+	};
+
+	if (caps->vendor == VIREO_VENDOR_INTEL) {
+		*format = ept;
+		if (no_large_exec)
+			format->large_drop = EPT_EXEC;
+	} else {
+		*format = npt;
+		format->table |= encrypt;
+		format->leaf |= encrypt;
+		format->address &= ~encrypt;
+	}
+	if (!caps->nested_ad) {
+		format->accessed = 0;
+		format->dirty = 0;
+	}
+	format->levels = caps->root_levels;
+	format->max_level = min_t(u8, caps->max_level, TDP_MAX_LEVEL);
+}
+
+int vireo_tdp_create(struct vireo_mmu *mmu, const struct vireo_tdp_format *format)
+{
+	unsigned long page = __get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (!page)
+		return -ENOMEM;
+	mmu->format = format;
+	mmu->levels = format->levels;
+	/* As the processor's root pointer wants it: with the encryption bit, if there is one. */
+	mmu->root = virt_to_phys((void *)page) | (format->table & TDP_ADDRESS);
+	atomic_long_inc(&mmu->pages[0]);
+	return 0;
+}
+
+/*
+ * Free a table that is out of the tree, with all below it; count what it mapped.
+ * Depth is bounded by the number of levels.
+ */
+static void tdp_free_table(struct vireo_mmu *mmu, u64 *table, int level, bool sleep)
+{
+	const struct vireo_tdp_format *format = mmu->format;
+	long leaves = 0;
+	int i;
+
+	for (i = 0; i < TDP_ENTRIES; i++) {
+		u64 entry = table[i];
+
+		if (!entry)
+			continue;
+		if (tdp_is_leaf(entry, level))
+			leaves++;
+		else
+			tdp_free_table(mmu, tdp_table(format, entry), level - 1, sleep);
+	}
+	if (leaves)
+		atomic_long_sub(leaves, &mmu->pages[level]);
+	atomic_long_dec(&mmu->pages[0]);
+	free_page((unsigned long)table);
+	if (sleep)
+		cond_resched();
+}
+
+void vireo_tdp_destroy(struct vireo_mmu *mmu)
+{
+	if (!mmu->root)
+		return;
+	tdp_free_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, true);
+	mmu->root = 0;
+}
+
+int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gfn, int level,
+		    u64 **entry)
+{
+	const struct vireo_tdp_format *format = mmu->format;
+	u64 *table = tdp_table(format, mmu->root);
+	int l;
+
+	for (l = mmu->levels; ; l--) {
+		u64 *e = &table[tdp_index(gfn, l)];
+		u64 value = READ_ONCE(*e);
+
+		if (l == 1 || (value & TDP_LARGE) || (l <= level && !value)) {
+			*entry = e;
+			return l;
+		}
+		if (unlikely(!value)) {
+			u64 new;
+
+			if (!cache->nr)
+				return -ENOMEM;
+			new = virt_to_phys(cache->pages[cache->nr - 1]) | format->table;
+			/* The page stays ours, still zero, if somebody else was faster. */
+			if (try_cmpxchg64(e, &value, new)) {
+				cache->nr--;
+				atomic_long_inc(&mmu->pages[0]);
+				value = new;
+			} else if (value & TDP_LARGE) {
+				*entry = e;
+				return l;
+			}
+		}
+		table = tdp_table(format, value);
+	}
+}
+
+static bool tdp_zap_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end,
+			  struct list_head *cut)
+{
+	const struct vireo_tdp_format *format = mmu->format;
+	const u64 span = tdp_pages(level);
+	u64 gfn = start & ~(span - 1);
+	bool found = false;
+
+	for (; gfn < end; gfn += span) {
+		u64 *e = &table[tdp_index(gfn, level)];
+		u64 entry = READ_ONCE(*e);
+
+		if (!entry)
+			continue;
+		if (tdp_is_leaf(entry, level)) {
+			/* The processor may be setting its accessed bit: take all at once. */
+			xchg(e, 0);
+			atomic_long_dec(&mmu->pages[level]);
+			found = true;
+		} else if (start <= gfn && gfn + span <= end) {
+			struct page *page = virt_to_page(tdp_table(format, entry));
+
+			WRITE_ONCE(*e, 0);
+			set_page_private(page, level - 1);
+			list_add(&page->lru, cut);
+			found = true;
+		} else {
+			found |= tdp_zap_table(mmu, tdp_table(format, entry), level - 1,
+					       max(start, gfn), min(end, gfn + span), cut);
+		}
+	}
+	return found;
+}
+
+bool vireo_tdp_zap(struct vireo_mmu *mmu, u64 start, u64 end, struct list_head *cut)
+{
+	end = min(end, tdp_pages(mmu->levels + 1));
+	if (start >= end)
+		return false;
+	return tdp_zap_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, start, end, cut);
+}
+
+void vireo_tdp_free(struct vireo_mmu *mmu, struct list_head *cut, bool sleep)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, cut, lru) {
+		int level = page_private(page);
+
+		list_del(&page->lru);
+		set_page_private(page, 0);
+		tdp_free_table(mmu, page_address(page), level, sleep);
+	}
+}
+
+static bool tdp_young_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end,
+			    bool clear)
+{
+	const struct vireo_tdp_format *format = mmu->format;
+	const u64 span = tdp_pages(level);
+	u64 gfn = start & ~(span - 1);
+	bool young = false;
+
+	for (; gfn < end; gfn += span) {
+		u64 *e = &table[tdp_index(gfn, level)];
+		u64 entry = READ_ONCE(*e);
+
+		if (!entry)
+			continue;
+		if (!tdp_is_leaf(entry, level)) {
+			young |= tdp_young_table(mmu, tdp_table(format, entry), level - 1,
+						 max(start, gfn), min(end, gfn + span), clear);
+		} else if (entry & format->accessed) {
+			/* Atomic against processors and faults that add rights. */
+			if (clear)
+				clear_bit(__ffs64(format->accessed), (unsigned long *)e);
+			young = true;
+		}
+		if (young && !clear)
+			break;
+	}
+	return young;
+}
+
+bool vireo_tdp_young(struct vireo_mmu *mmu, u64 start, u64 end, bool clear)
+{
+	end = min(end, tdp_pages(mmu->levels + 1));
+	if (start >= end)
+		return false;
+	return tdp_young_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, start, end,
+			       clear);
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Walk of the guest's own page tables: what the processor does for a guest, done for
+ * the interpreter, for user space and for debuggers.
+ *
+ * One function, compiled once for each of the four formats with its constants.  Tables are
+ * read straight from the launcher's memory; nothing is cached, nothing is locked, and as on a
+ * processor another vCPU may be changing the tables at the same time: each entry is read once,
+ * and accessed and dirty bits are set by cmpxchg against the value that was used.
+ *
+ * Rules: SDM vol. 3, 4.3 to 4.8; APM vol. 2, 5.2 to 5.6.
+ *
+ * Locking: none of its own; regions under vm->srcu or with interrupts off.
+ */
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+
+#include "../region.h"
+#include "mmu.h"
+
+/* Entries of the guest's tables. */
+#define GUEST_PRESENT	BIT_ULL(0)
+#define GUEST_WRITE	BIT_ULL(1)
+#define GUEST_USER	BIT_ULL(2)
+#define GUEST_ACCESSED	BIT_ULL(5)
+#define GUEST_DIRTY	BIT_ULL(6)
+#define GUEST_LARGE	BIT_ULL(7)
+#define GUEST_GLOBAL	BIT_ULL(8)
+#define GUEST_NX	BIT_ULL(63)
+
+/* Page-fault error codes: SDM vol. 3, 4.7. */
+#define FAULT_PRESENT	BIT(0)
+#define FAULT_WRITE	BIT(1)
+#define FAULT_USER	BIT(2)
+#define FAULT_RESERVED	BIT(3)
+#define FAULT_FETCH	BIT(4)
+
+#define WALK_LEVELS	5
+
+/* How often a walk starts again because a table changed under it. */
+#define WALK_TRIES	64
+
+/**
+ * struct walk_format - what distinguishes the formats
+ * @levels: levels of tables
+ * @bits: bits of the address that a level indexes by
+ * @bytes: size of an entry
+ * @wide: long mode: 64-bit addresses
+ * @pdptr: level 3 is PAE's, whose four entries hold no rights and no accessed bit
+ * @cr3: where CR3 holds the address of the root
+ * @high: address bits and what lies above them, reserved from MAXPHYADDR on
+ */
+struct walk_format {
+	u8 levels;
+	u8 bits;
+	u8 bytes;
+	bool wide;
+	bool pdptr;
+	u64 cr3;
+	u64 high;
+};
+
+static const struct walk_format walk_2level = {
+	.levels = 2, .bits = 10, .bytes = 4,
+	.cr3 = GENMASK_ULL(31, 12), .high = 0,
+};
+
+static const struct walk_format walk_pae = {
+	.levels = 3, .bits = 9, .bytes = 8, .pdptr = true,
+	.cr3 = GENMASK_ULL(31, 5), .high = GENMASK_ULL(62, 12),
+};
+
+static const struct walk_format walk_4level = {
+	.levels = 4, .bits = 9, .bytes = 8, .wide = true,
+	.cr3 = GENMASK_ULL(51, 12), .high = GENMASK_ULL(51, 12),
+};
+
+static const struct walk_format walk_5level = {
+	.levels = 5, .bits = 9, .bytes = 8, .wide = true,
+	.cr3 = GENMASK_ULL(51, 12), .high = GENMASK_ULL(51, 12),
+};
+
+/* An entry, and where it is, for setting its bits. */
+struct walk_entry {
+	u64 value;
+	void __user *user;	/* NULL: in a read-only region */
+};
+
+static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map,
+				     u64 gpa, u8 bytes, bool nofault, struct walk_entry *entry)
+{
+	const struct vireo_mem *mem = vireo_mem_lookup(vcpu, map, gpa >> PAGE_SHIFT);
+	void __user *user;
+	u32 narrow;
+
+	if (unlikely(!mem))
+		return -ENXIO;
+	user = (void __user *)(vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+	if (!user_access_begin(user, bytes))
+		return -ENXIO;
+	if (bytes == 8) {
+		unsafe_get_user(entry->value, (u64 __user *)user, fault);
+	} else {
+		unsafe_get_user(narrow, (u32 __user *)user, fault);
+		entry->value = narrow;
+	}
+	user_access_end();
+	entry->user = mem->flags & VIREO_REGION_READONLY ? NULL : user;
+	return 0;
+fault:
+	user_access_end();
+	return nofault ? -EAGAIN : -ENXIO;
+}
+
+/* Return: 0; 1: the entry has changed; -EFAULT. */
+static int walk_set_bits(const struct walk_entry *entry, u8 bytes, u64 bits)
+{
+	if (bytes == 8) {
+		u64 old = entry->value;
+
+		return __try_cmpxchg_user((u64 __user *)entry->user, &old, old | bits, wide);
+	} else {
+		u32 old = entry->value;
+
+		return __try_cmpxchg_user((u32 __user *)entry->user, &old, old | (u32)bits, narrow);
+	}
+}
+
+/*
+ * Set the bits that are missing.  @entries from @level up were used; the leaf is dirtied by a write.
+ */
+static noinline int walk_set_accessed(const struct walk_format *f, const struct walk_entry *entries,
+				      int level, bool write)
+{
+	int l, r;
+
+	for (l = f->levels; l >= level; l--) {
+		u64 bits = GUEST_ACCESSED;
+
+		if (f->pdptr && l == 3)
+			continue;
+		if (l == level && write)
+			bits |= GUEST_DIRTY;
+		/* The processor could not write to a read-only region either. */
+		if (!(bits & ~entries[l - 1].value) || !entries[l - 1].user)
+			continue;
+		r = walk_set_bits(&entries[l - 1], f->bytes, bits);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Bits that must be zero in a present entry of a level, beside format->high. */
+static __always_inline u64 walk_reserved(const struct walk_format *f, struct vireo_vcpu *vcpu,
+					 const struct vireo_mode *mode, int level, u64 entry)
+{
+	const bool large = entry & GUEST_LARGE;
+
+	if (f->pdptr && level == 3)
+		return GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) | GUEST_NX;
+	switch (level) {
+	case 5:
+	case 4:
+		/* AMD reserves what would be the global bit: APM vol. 2, figure 5-20. */
+		return GUEST_LARGE |
+		       (vireo_caps.vendor == VIREO_VENDOR_AMD ? GUEST_GLOBAL : 0);
+	case 3:
+		if (!large)
+			return 0;
+		return vcpu->caps.gbpages ? GENMASK_ULL(29, 13) : GUEST_LARGE;
+	case 2:
+		if (!large)
+			return 0;
+		if (f->bytes == 8)
+			return GENMASK_ULL(20, 13);
+		/* PSE-36: bits 13 to 20 are address bits 32 to 39, as far as there are any. */
+		if (!(mode->cr4 & X86_CR4_PSE))
+			return 0;
+		return BIT_ULL(21) | ((~vcpu->caps.phys_mask >> 19) & GENMASK_ULL(20, 13));
+	default:
+		return 0;
+	}
+}
+
+static __always_inline int walk_tables(const struct walk_format *f, struct vireo_vcpu *vcpu,
+				       const struct vireo_mode *mode, u64 gva, u32 access,
+				       bool nofault, struct vireo_walk *walk)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vcpu->vm);
+	const u64 phys_mask = vcpu->caps.phys_mask;
+	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
+	const bool user = (access & VIREO_ACCESS_USER) && !(access & VIREO_ACCESS_IMPLICIT);
+	const bool write = access & VIREO_ACCESS_WRITE;
+	const bool fetch = access & VIREO_ACCESS_EXEC;
+	const u64 reserved = (f->high & ~phys_mask) | (f->bytes == 8 && !nx ? GUEST_NX : 0);
+	struct walk_entry entries[WALK_LEVELS];
+	int tries = 0, level, r;
+	u64 table, entry, all, size;
+	u64 any_nx;
+	u32 error;
+
+	error = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0);
+	if (fetch && (nx || (mode->cr4 & X86_CR4_SMEP)))
+		error |= FAULT_FETCH;
+	if (!f->wide)
+		gva = (u32)gva;
+again:
+	table = mode->cr3 & f->cr3 & phys_mask;
+	/* Rights and accessed bits that all levels agree on; NX if any says so. */
+	all = ~0ULL;
+	any_nx = 0;
+	for (level = f->levels; ; level--) {
+		const unsigned int shift = PAGE_SHIFT + f->bits * (level - 1);
+		const u64 index = (gva >> shift) & ((1U << f->bits) - 1);
+		u64 bad = reserved;
+
+		r = walk_read(vcpu, map, table + index * f->bytes, f->bytes, nofault,
+			      &entries[level - 1]);
+		if (unlikely(r))
+			return r;
+		entry = entries[level - 1].value;
+		if (unlikely(!(entry & GUEST_PRESENT)))
+			goto fault;
+		if (level > 1)
+			bad |= walk_reserved(f, vcpu, mode, level, entry);
+		if (unlikely(entry & bad)) {
+			error |= FAULT_PRESENT | FAULT_RESERVED;
+			goto fault;
+		}
+		if (!(f->pdptr && level == 3)) {
+			all &= entry;
+			any_nx |= entry;
+		}
+		size = 1ULL << shift;
+		if (level == 1)
+			break;
+		if ((entry & GUEST_LARGE) && (f->bytes == 8 || (mode->cr4 & X86_CR4_PSE)))
+			break;
+		table = entry & phys_mask & GENMASK_ULL(51, 12);
+	}
+	any_nx = nx ? any_nx & GUEST_NX : 0;
+
+	if (likely(access)) {
+		bool ok;
+
+		if (user) {
+			ok = (all & GUEST_USER) && (!write || (all & GUEST_WRITE));
+		} else {
+			ok = !write || (all & GUEST_WRITE) || !(mode->cr0 & X86_CR0_WP);
+			if (all & GUEST_USER) {
+				if (fetch)
+					ok &= !(mode->cr4 & X86_CR4_SMEP);
+				else if (mode->cr4 & X86_CR4_SMAP)
+					ok &= (mode->rflags & X86_EFLAGS_AC) &&
+					      !(access & VIREO_ACCESS_IMPLICIT);
+			}
+		}
+		if (fetch && any_nx)
+			ok = false;
+		if (unlikely(!ok)) {
+			error |= FAULT_PRESENT;
+			goto fault;
+		}
+		if (unlikely(!(all & GUEST_ACCESSED) || (write && !(entry & GUEST_DIRTY)))) {
+			r = walk_set_accessed(f, entries, level, write);
+			if (r > 0 && ++tries < WALK_TRIES)
+				goto again;
+			if (r)
+				return nofault || r > 0 ? -EAGAIN : -ENXIO;
+		}
+	}
+
+	if (f->bytes == 8)
+		walk->gpa = entry & phys_mask & GENMASK_ULL(51, 12) & ~(size - 1);
+	else if (level == 2)
+		walk->gpa = (entry & GENMASK_ULL(31, 22)) |
+			    ((entry & GENMASK_ULL(20, 13)) << 19);
+	else
+		walk->gpa = entry & GENMASK_ULL(31, 12);
+	walk->gpa |= gva & (size - 1);
+	walk->page_size = size;
+	walk->pte_access = VIREO_ACCESS_READ |
+			   (all & GUEST_WRITE ? VIREO_ACCESS_WRITE : 0) |
+			   (all & GUEST_USER ? VIREO_ACCESS_USER : 0) |
+			   (any_nx ? 0 : VIREO_ACCESS_EXEC);
+	walk->error = 0;
+	return 0;
+fault:
+	walk->error = error;
+	return -EFAULT;
+}
+
+static_assert(GUEST_WRITE == FAULT_WRITE && GUEST_USER == FAULT_USER);
+
+static int walk_any(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
+		    bool nofault, struct vireo_walk *walk)
+{
+	if (likely(mode->efer & EFER_LMA)) {
+		if (unlikely(mode->cr4 & X86_CR4_LA57))
+			return walk_tables(&walk_5level, vcpu, mode, gva, access, nofault, walk);
+		return walk_tables(&walk_4level, vcpu, mode, gva, access, nofault, walk);
+	}
+	if (mode->cr4 & X86_CR4_PAE)
+		return walk_tables(&walk_pae, vcpu, mode, gva, access, nofault, walk);
+	return walk_tables(&walk_2level, vcpu, mode, gva, access, nofault, walk);
+}
+
+int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
+	       bool nofault, struct vireo_walk *walk)
+{
+	int r;
+
+	if (unlikely(!(mode->cr0 & X86_CR0_PG))) {
+		walk->gpa = (u32)gva;
+		walk->page_size = PAGE_SIZE;
+		walk->pte_access = VIREO_ACCESS_READ | VIREO_ACCESS_WRITE | VIREO_ACCESS_EXEC |
+				   VIREO_ACCESS_USER;
+		walk->error = 0;
+		return 0;
+	}
+	if (!nofault)
+		return walk_any(vcpu, mode, gva, access, false, walk);
+	pagefault_disable();
+	r = walk_any(vcpu, mode, gva, access, true, walk);
+	pagefault_enable();
+	return r;
+}

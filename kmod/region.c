@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory regions, and copies to and from guest-physical memory.
+ *
+ * The map is immutable once published.  A change builds a new one and publishes it
+ * under vm->mmu.lock held for writing, together with the removal of the mappings that
+ * it ends: whoever holds that lock sees map and mappings agree, so neither a
+ * fault nor an MMU notifier can fall between the two.
+ *
+ * Locking: changes under vm->lock.  Readers: vm->srcu if they may sleep, else RCU or interrupts off.
+ */
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "mmu/mmu.h"
+#include "region.h"
+
+/* The map as it is allocated. */
+struct mem_map_head {
+	struct rcu_head rcu;
+	struct vireo_mem_map map;
+};
+
+static struct mem_map_head *mem_map_head(const struct vireo_mem_map *map)
+{
+	return container_of(map, struct mem_map_head, map);
+}
+
+static struct vireo_mem_map *mem_map_alloc(u32 nr, u64 gen)
+{
+	struct mem_map_head *head;
+
+	head = kvzalloc(sizeof(*head) + array_size(nr, sizeof(head->map.mem[0])),
+			GFP_KERNEL_ACCOUNT);
+	if (!head)
+		return NULL;
+	head->map.gen = gen;
+	head->map.nr = nr;
+	return &head->map;
+}
+
+const struct vireo_mem_map *vireo_mem_map(struct vireo_vm *vm)
+{
+	return rcu_dereference_check(vm->mem, srcu_read_lock_held(&vm->srcu) ||
+				     lockdep_is_held(&vm->lock) || irqs_disabled());
+}
+
+const struct vireo_mem *vireo_mem_find(const struct vireo_mem_map *map, u64 gfn)
+{
+	u32 low = 0, high = map->nr;
+
+	/* Invariant: regions below @low start at or before @gfn, those from @high on after it. */
+	while (low < high) {
+		u32 mid = (low + high) / 2;
+
+		if (map->mem[mid].gfn <= gfn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!low || !vireo_mem_holds(&map->mem[low - 1], gfn))
+		return NULL;
+	return &map->mem[low - 1];
+}
+
+const struct vireo_mem *vireo_vcpu_mem(struct vireo_vcpu *vcpu, u64 gfn)
+{
+	return vireo_mem_lookup(vcpu, vireo_mem_map(vcpu->vm), gfn);
+}
+
+int vireo_regions_create(struct vireo_vm *vm)
+{
+	/* From 1: a new vCPU's last_mem_gen of 0 never matches. */
+	struct vireo_mem_map *map = mem_map_alloc(0, 1);
+
+	if (!map)
+		return -ENOMEM;
+	RCU_INIT_POINTER(vm->mem, map);
+	return 0;
+}
+
+void vireo_regions_destroy(struct vireo_vm *vm)
+{
+	struct vireo_mem_map *map = rcu_dereference_protected(vm->mem, true);
+
+	RCU_INIT_POINTER(vm->mem, NULL);
+	if (map)
+		kvfree(mem_map_head(map));
+}
+
+/* A guest-physical address must fit the processor and the nested tables. */
+static u64 region_limit(struct vireo_vm *vm)
+{
+	unsigned int bits = 12 + 9 * vm->mmu.levels;
+
+	return 1ULL << min_t(unsigned int, bits, vireo_caps.phys_bits);
+}
+
+static int region_check(struct vireo_vm *vm, const struct vireo_region *arg)
+{
+	u64 end;
+
+	if (arg->slot >= VIREO_MAX_REGIONS || (arg->flags & ~VIREO_REGION_READONLY))
+		return -EINVAL;
+	if (!arg->bytes || !PAGE_ALIGNED(arg->gpa | arg->bytes | arg->hva))
+		return -EINVAL;
+	if (check_add_overflow(arg->gpa, arg->bytes, &end) || end > region_limit(vm))
+		return -EINVAL;
+	if (!access_ok((void __user *)(unsigned long)arg->hva, arg->bytes))
+		return -EINVAL;
+	return 0;
+}
+
+static const struct vireo_mem *region_find_slot(const struct vireo_mem_map *map, u32 slot)
+{
+	u32 i;
+
+	for (i = 0; i < map->nr; i++) {
+		if (map->mem[i].slot == slot)
+			return &map->mem[i];
+	}
+	return NULL;
+}
+
+/*
+ * Replace @old, NULL if the slot is empty, by @new, NULL to delete.
+ * Everything that can fail comes first.
+ */
+static int region_replace(struct vireo_vm *vm, const struct vireo_mem *old,
+			  const struct vireo_mem *new)
+{
+	struct vireo_mem_map *map = rcu_dereference_protected(vm->mem, lockdep_is_held(&vm->lock));
+	struct vireo_mem_map *next;
+	u32 i, n = 0;
+
+	next = mem_map_alloc(map->nr - !!old + !!new, map->gen + 1);
+	if (!next)
+		return -ENOMEM;
+	for (i = 0; i < map->nr; i++) {
+		if (&map->mem[i] == old)
+			continue;
+		if (new && map->mem[i].gfn > new->gfn) {
+			next->mem[n++] = *new;
+			new = NULL;
+		}
+		next->mem[n++] = map->mem[i];
+	}
+	if (new)
+		next->mem[n++] = *new;
+
+	vireo_mmu_publish(vm, next, old ? old->gfn : 0, old ? old->gfn + old->pages : 0);
+
+	/*
+	 * The launcher may reuse the memory as soon as it hears of the removal: wait
+	 * for copies of the module's own that still go there.  Those with interrupts off
+	 * have ended in vireo_mmu_publish().  Without vCPUs there are none.
+	 */
+	if (vm->nr_vcpus)
+		synchronize_srcu_expedited(&vm->srcu);
+	kvfree_rcu(mem_map_head(map), rcu);
+	return 0;
+}
+
+int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vm);
+	const struct vireo_mem *old;
+	struct vireo_mem new;
+	u32 i;
+	int r;
+
+	lockdep_assert_held(&vm->lock);
+	r = region_check(vm, arg);
+	if (r)
+		return r;
+
+	new = (struct vireo_mem) {
+		.gfn = arg->gpa >> PAGE_SHIFT,
+		.pages = arg->bytes >> PAGE_SHIFT,
+		.hva = arg->hva,
+		.flags = arg->flags,
+		.slot = arg->slot,
+	};
+	old = region_find_slot(map, arg->slot);
+	if (old && old->gfn == new.gfn && old->pages == new.pages && old->hva == new.hva &&
+	    old->flags == new.flags)
+		return 0;
+	for (i = 0; i < map->nr; i++) {
+		const struct vireo_mem *mem = &map->mem[i];
+
+		if (mem != old && new.gfn < mem->gfn + mem->pages && mem->gfn < new.gfn + new.pages)
+			return -EEXIST;
+	}
+	return region_replace(vm, old, &new);
+}
+
+int vireo_region_delete(struct vireo_vm *vm, u32 slot)
+{
+	const struct vireo_mem *old;
+
+	lockdep_assert_held(&vm->lock);
+	if (slot >= VIREO_MAX_REGIONS)
+		return -EINVAL;
+	old = region_find_slot(vireo_mem_map(vm), slot);
+	if (!old)
+		return -ENOENT;
+	return region_replace(vm, old, NULL);
+}
+
+/*
+ * Copies.  Nearly all are a few bytes (an instruction, an operand, a descriptor), where
+ * calling the general functions costs several times what the copy does.
+ */
+#define COPY_SMALL 32
+
+static __always_inline bool copy_in(void *data, const void __user *from, size_t len)
+{
+	if (len > COPY_SMALL)
+		return !__copy_from_user_inatomic(data, from, len);
+	if (!user_access_begin(from, len))
+		return false;
+	for (; len >= 8; len -= 8, data += 8, from += 8)
+		unsafe_get_user(*(u64 *)data, (const u64 __user *)from, fault);
+	if (len & 4) {
+		unsafe_get_user(*(u32 *)data, (const u32 __user *)from, fault);
+		data += 4;
+		from += 4;
+	}
+	if (len & 2) {
+		unsafe_get_user(*(u16 *)data, (const u16 __user *)from, fault);
+		data += 2;
+		from += 2;
+	}
+	if (len & 1)
+		unsafe_get_user(*(u8 *)data, (const u8 __user *)from, fault);
+	user_access_end();
+	return true;
+fault:
+	user_access_end();
+	return false;
+}
+
+static __always_inline bool copy_out(void __user *to, const void *data, size_t len)
+{
+	if (len > COPY_SMALL)
+		return !__copy_to_user_inatomic(to, data, len);
+	if (!user_access_begin(to, len))
+		return false;
+	for (; len >= 8; len -= 8, data += 8, to += 8)
+		unsafe_put_user(*(const u64 *)data, (u64 __user *)to, fault);
+	if (len & 4) {
+		unsafe_put_user(*(const u32 *)data, (u32 __user *)to, fault);
+		data += 4;
+		to += 4;
+	}
+	if (len & 2) {
+		unsafe_put_user(*(const u16 *)data, (u16 __user *)to, fault);
+		data += 2;
+		to += 2;
+	}
+	if (len & 1)
+		unsafe_put_user(*(const u8 *)data, (u8 __user *)to, fault);
+	user_access_end();
+	return true;
+fault:
+	user_access_end();
+	return false;
+}
+
+/*
+ * Bytes of [@gpa, @gpa + @len) that lie together in user memory, and where; 0 if none.
+ * @len is not 0.
+ */
+static __always_inline size_t gpa_piece(struct vireo_vcpu *vcpu, u64 gpa, size_t len, bool write,
+					unsigned long *hva)
+{
+	const struct vireo_mem *mem = vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT);
+	u64 left;
+
+	if (!mem || (write && (mem->flags & VIREO_REGION_READONLY)))
+		return 0;
+	*hva = vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+	left = ((mem->gfn + mem->pages) << PAGE_SHIFT) - gpa;
+	return min_t(u64, len, left);
+}
+
+/* Is all of the range there?  So that a refused write has written nothing. */
+static noinline bool gpa_range_ok(struct vireo_vcpu *vcpu, u64 gpa, size_t len, bool write)
+{
+	unsigned long hva;
+	size_t n;
+
+	for (; len; gpa += n, len -= n) {
+		n = gpa_piece(vcpu, gpa, len, write, &hva);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+static __always_inline int gpa_copy(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len,
+				    bool write)
+{
+	bool checked = false;
+	unsigned long hva;
+	bool ok;
+
+	while (len) {
+		size_t n = gpa_piece(vcpu, gpa, len, write, &hva);
+
+		if (!n)
+			return -EFAULT;
+		if (unlikely(n < len) && !checked) {
+			if (!gpa_range_ok(vcpu, gpa, len, write))
+				return -EFAULT;
+			checked = true;
+		}
+		if (write)
+			ok = copy_out((void __user *)hva, data, n);
+		else
+			ok = copy_in(data, (const void __user *)hva, n);
+		if (!ok)
+			return -EFAULT;
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int vireo_read_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len)
+{
+	might_fault();
+	return gpa_copy(vcpu, gpa, data, len, false);
+}
+
+int vireo_write_gpa(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len)
+{
+	might_fault();
+	return gpa_copy(vcpu, gpa, (void *)data, len, true);
+}
+
+int vireo_read_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len)
+{
+	int r;
+
+	pagefault_disable();
+	r = gpa_copy(vcpu, gpa, data, len, false);
+	pagefault_enable();
+	return r;
+}
+
+int vireo_write_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len)
+{
+	int r;
+
+	pagefault_disable();
+	r = gpa_copy(vcpu, gpa, (void *)data, len, true);
+	pagefault_enable();
+	return r;
+}
+
+int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len)
+{
+	unsigned long hva;
+	int r;
+
+	might_fault();
+	if (gpa_piece(vcpu, gpa, len, true, &hva) != len)
+		return -EFAULT;
+	/* A comparison that fails is an answer too: the value found is in *@old. */
+	switch (len) {
+	case 1:
+		r = __try_cmpxchg_user((u8 __user *)hva, (u8 *)old, *(const u8 *)new, byte);
+		break;
+	case 2:
+		r = __try_cmpxchg_user((u16 __user *)hva, (u16 *)old, *(const u16 *)new, word);
+		break;
+	case 4:
+		r = __try_cmpxchg_user((u32 __user *)hva, (u32 *)old, *(const u32 *)new, dword);
+		break;
+	case 8:
+		r = __try_cmpxchg_user((u64 __user *)hva, (u64 *)old, *(const u64 *)new, qword);
+		break;
+	default:
+		r = -EFAULT;
+		break;
+	}
+	return r < 0 ? r : 0;
+}

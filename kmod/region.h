@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Memory regions: guest-physical ranges that are the launcher's user memory.
+ *
+ * The regions of a VM form one sorted array that is replaced as a whole.  Look-ups
+ * and copies are declared in vireo.h.
+ */
+#ifndef VIREO_REGION_H
+#define VIREO_REGION_H
+
+#include <linux/nospec.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+
+#include "vireo.h"
+
+/* A VM's life: no region; no vCPU and no MMU notifier are left at the end. */
+int vireo_regions_create(struct vireo_vm *vm);
+void vireo_regions_destroy(struct vireo_vm *vm);
+
+/**
+ * vireo_region_set() - fill or replace a slot
+ * @vm: VM, vm->lock held
+ * @arg: the launcher's wish, copied in; its size was checked
+ *
+ * On return vCPUs see the new region and nothing of what it replaced.
+ *
+ * Return: 0, -EINVAL, -EEXIST, -ENOMEM; then nothing has changed.
+ */
+int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg);
+
+/**
+ * vireo_region_delete() - empty a slot
+ * @vm: VM, vm->lock held
+ * @slot: slot
+ *
+ * On return neither a vCPU nor the module reaches the region's memory any more.
+ *
+ * Return: 0, -EINVAL, -ENOENT, -ENOMEM; then nothing has changed.
+ */
+int vireo_region_delete(struct vireo_vm *vm, u32 slot);
+
+/* User address of a guest frame inside @mem.  The guest chose @gfn: not even speculatively outside. */
+static __always_inline unsigned long vireo_mem_hva(const struct vireo_mem *mem, u64 gfn)
+{
+	return mem->hva + (array_index_nospec(gfn - mem->gfn, mem->pages) << PAGE_SHIFT);
+}
+
+static __always_inline bool vireo_mem_holds(const struct vireo_mem *mem, u64 gfn)
+{
+	return gfn - mem->gfn < mem->pages;
+}
+
+/* vireo_vcpu_mem() for those who hold the map already. */
+static __always_inline const struct vireo_mem *
+vireo_mem_lookup(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn)
+{
+	const struct vireo_mem *mem;
+
+	if (likely(vcpu->last_mem_gen == map->gen) && vireo_mem_holds(vcpu->last_mem, gfn))
+		return vcpu->last_mem;
+	mem = vireo_mem_find(map, gfn);
+	if (mem) {
+		vcpu->last_mem = mem;
+		vcpu->last_mem_gen = map->gen;
+	}
+	return mem;
+}
+
+#endif /* VIREO_REGION_H */
