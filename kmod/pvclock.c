@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Paravirtual clock.
+ *
+ * A VM has one clock.  If the host itself tells the time by the TSC, the clock is
+ * a function of the host's TSC from the moment it is set:
+ *
+ *	clock_offset + scale(TSC - clock_tsc)
+ *
+ * with the very multiplication that the guest does.  All vCPUs whose TSC has the
+ * same offset then get the same pair (TSC, time) in their pages, which never has to be
+ * renewed and can be read on any vCPU without comparing (PVCLOCK_TSC_STABLE_BIT).
+ *
+ * If the host does not trust its TSC, the clock is the host's raw monotonic clock with
+ * the time in suspend, plus clock_offset; clock_tsc is 0.  Each page then holds a
+ * sample, renewed when the vCPU changes CPU and every second or so; the guest
+ * keeps its vCPUs from seeing time go backwards.
+ *
+ * A clock that loses its TSC goes over to the second form where it stands.
+ */
+#include <linux/ktime.h>
+#include <linux/time64.h>
+#include <linux/timekeeping.h>
+#include <asm/msr.h>
+#include <asm/pvclock.h>
+#include <asm/tsc.h>
+
+#include "pvclock.h"
+
+static_assert(sizeof(struct pvclock_vcpu_time_info) == 32);
+static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_timestamp) == 8);
+static_assert(offsetof(struct pvclock_vcpu_time_info, flags) == 29);
+static_assert(sizeof(struct pvclock_wall_clock) == 12);
+
+/* vm->clock_tsc and vm->clock_offset, of all VMs: taken a few times per VM and second at most. */
+static DEFINE_RAW_SPINLOCK(vireo_pvclock_lock);
+
+/**
+ * vireo_pvclock_scale() - factors that turn TSC ticks into ns
+ * @khz: frequency of the TSC, not 0
+ * @mul: ns = (ticks shifted left by @shift, right if negative) * @mul >> 32
+ * @shift: such that bit 31 of @mul is set, so that @mul is exact to 2^-32
+ */
+void vireo_pvclock_scale(u32 khz, u32 *mul, s8 *shift)
+{
+	u64 ns = NSEC_PER_MSEC, ticks = khz;
+	s8 s = 0;
+
+	/* ns / ticks in [1/2, 1) */
+	while (ns >= ticks) {
+		ticks <<= 1;
+		s++;
+	}
+	while (ns * 2 < ticks) {
+		ns <<= 1;
+		s--;
+	}
+	/* Nearest, but what rounds up to 1 does not fit. */
+	*mul = min(div64_u64((ns << 32) + ticks / 2, ticks), (u64)U32_MAX);
+	*shift = s;
+}
+
+/* ns on the host's clock, which goes on during suspend and is not slewed. */
+static u64 vireo_host_ns(void)
+{
+	return ktime_get_raw_ns() + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+}
+
+/*
+ * Does the host keep time by the TSC?  No exported function tells for all kernels;
+ * but a snapshot shows the counter, and no other counter lies between two
+ * readings of the TSC.
+ */
+static bool vireo_host_tsc_stable(void)
+{
+	struct system_time_snapshot snapshot;
+	u64 before, after;
+
+	if (check_tsc_unstable())
+		return false;
+	before = rdtsc_ordered();
+	ktime_get_snapshot(&snapshot);
+	after = rdtsc_ordered();
+	return snapshot.cycles >= before && snapshot.cycles <= after;
+}
+
+static u64 vireo_pvclock_ticks_to_ns(u64 ticks)
+{
+	u32 mul;
+	s8 shift;
+
+	vireo_pvclock_scale(max(tsc_khz, 1U), &mul, &shift);
+	return pvclock_scale_delta(ticks, mul, shift);
+}
+
+/* Under the lock: the clock at a reading of both host clocks. */
+static u64 vireo_pvclock_at(const struct vireo_vm *vm, u64 tsc, u64 host_ns)
+{
+	if (vm->clock_tsc)
+		return vm->clock_offset + vireo_pvclock_ticks_to_ns(tsc - vm->clock_tsc);
+	return host_ns + vm->clock_offset;
+}
+
+/* Under the lock: the host no longer trusts its TSC. */
+static void vireo_pvclock_leave_tsc(struct vireo_vm *vm)
+{
+	u64 host_ns = vireo_host_ns();
+
+	WRITE_ONCE(vm->clock_offset, vireo_pvclock_at(vm, rdtsc_ordered(), 0) - host_ns);
+	WRITE_ONCE(vm->clock_tsc, 0);
+}
+
+void vireo_pvclock_changed(struct vireo_vm *vm)
+{
+	struct vireo_vcpu *vcpu;
+	u32 i;
+
+	vireo_for_each_vcpu(i, vcpu, vm) {
+		if (READ_ONCE(vcpu->pvclock_msr) & 1)
+			vireo_request(vcpu, VIREO_REQ_CLOCK);
+	}
+}
+
+u64 vireo_pvclock_now(struct vireo_vm *vm)
+{
+	unsigned long flags;
+	u64 ns;
+
+	raw_spin_lock_irqsave(&vireo_pvclock_lock, flags);
+	ns = vireo_pvclock_at(vm, rdtsc_ordered(), vm->clock_tsc ? 0 : vireo_host_ns());
+	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+	return ns;
+}
+
+void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
+{
+	bool stable = vireo_host_tsc_stable();
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vireo_pvclock_lock, flags);
+	if (stable) {
+		WRITE_ONCE(vm->clock_offset, ns);
+		WRITE_ONCE(vm->clock_tsc, rdtsc_ordered() ?: 1);
+	} else {
+		WRITE_ONCE(vm->clock_offset, ns - vireo_host_ns());
+		WRITE_ONCE(vm->clock_tsc, 0);
+	}
+	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+	vireo_pvclock_changed(vm);
+}
+
+/* One page serves all vCPUs (in the guest's vDSO) only if all have one TSC. */
+static bool vireo_pvclock_one_tsc(struct vireo_vcpu *vcpu)
+{
+	struct vireo_vcpu *other;
+	u32 i;
+
+	vireo_for_each_vcpu(i, other, vcpu->vm) {
+		if (READ_ONCE(other->tsc_offset) != vcpu->tsc_offset ||
+		    READ_ONCE(other->tsc_khz) != vcpu->tsc_khz)
+			return false;
+	}
+	return true;
+}
+
+/* All but the version.  Interrupts on or off. */
+void vireo_pvclock_fill(struct vireo_vcpu *vcpu, struct pvclock_vcpu_time_info *page)
+{
+	struct vireo_vm *vm = vcpu->vm;
+	bool stable = vireo_host_tsc_stable(), left = false;
+	unsigned long flags;
+	u64 tsc, ns;
+	s8 shift;
+
+	raw_spin_lock_irqsave(&vireo_pvclock_lock, flags);
+	if (vm->clock_tsc && !stable) {
+		vireo_pvclock_leave_tsc(vm);
+		left = true;
+	}
+	if (vm->clock_tsc) {
+		tsc = vm->clock_tsc;
+		ns = vm->clock_offset;
+	} else {
+		tsc = rdtsc_ordered();
+		ns = vireo_pvclock_at(vm, tsc, vireo_host_ns());
+	}
+	page->flags = vm->clock_tsc && vireo_pvclock_one_tsc(vcpu) ? PVCLOCK_TSC_STABLE_BIT : 0;
+	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+
+	page->tsc_timestamp = tsc + vcpu->tsc_offset;
+	page->system_time = ns;
+	vireo_pvclock_scale(max(vcpu->tsc_khz, 1U), &page->tsc_to_system_mul, &shift);
+	page->tsc_shift = shift;
+	if (left) {
+		pr_info("%s: the host's TSC is not stable any more, the guest's clock is sampled\n",
+			vm->name);
+		vireo_pvclock_changed(vm);
+	}
+}
+
+/* The odd version that follows what stands in guest memory, whoever wrote it. */
+static int vireo_pvclock_begin(struct vireo_vcpu *vcpu, u64 gpa, u32 *version)
+{
+	int r = vireo_read_gpa(vcpu, gpa, version, sizeof(*version));
+
+	if (r)
+		return r;
+	*version = (*version + 1) | 1;
+	return vireo_write_gpa(vcpu, gpa, version, sizeof(*version));
+}
+
+/*
+ * Odd version, contents, even version: a reader that sees the same even version
+ * before and after has read one update.
+ */
+static void vireo_pvclock_write(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len)
+{
+	u32 version;
+
+	/* The guest named the address: if there is no memory, that is its own doing. */
+	if (vireo_pvclock_begin(vcpu, gpa, &version))
+		return;
+	smp_wmb();
+	vireo_write_gpa(vcpu, gpa + sizeof(version), data + sizeof(version),
+			len - sizeof(version));
+	smp_wmb();
+	version++;
+	vireo_write_gpa(vcpu, gpa, &version, sizeof(version));
+}
+
+void vireo_pvclock_update(struct vireo_vcpu *vcpu)
+{
+	struct pvclock_vcpu_time_info page = {};
+	u64 msr = vcpu->pvclock_msr;
+
+	if (!(msr & 1))
+		return;
+	WRITE_ONCE(vcpu->pvclock_stamp, jiffies);
+	vireo_pvclock_fill(vcpu, &page);
+	vireo_pvclock_write(vcpu, msr & ~1ULL, &page, sizeof(page));
+}
+
+/* What the guest adds to its clock to have the time of day. */
+static void vireo_wall_clock_write(struct vireo_vcpu *vcpu, u64 gpa)
+{
+	struct vireo_vm *vm = vcpu->vm;
+	struct pvclock_wall_clock wall = {};
+	struct timespec64 start;
+	unsigned long flags;
+	int idx;
+
+	local_irq_save(flags);
+	start = ns_to_timespec64(ktime_get_real_ns() - vireo_pvclock_now(vm));
+	local_irq_restore(flags);
+	wall.sec = start.tv_sec;
+	wall.nsec = start.tv_nsec;
+
+	idx = srcu_read_lock(&vm->srcu);
+	vireo_pvclock_write(vcpu, gpa, &wall, sizeof(wall));
+	srcu_read_unlock(&vm->srcu, idx);
+}
+
+int vireo_pvclock_msr_read(struct vireo_vcpu *vcpu, u32 index, u64 *data)
+{
+	switch (index) {
+	case MSR_KVM_SYSTEM_TIME_NEW:
+	case MSR_KVM_SYSTEM_TIME:
+		*data = vcpu->pvclock_msr;
+		return 0;
+	case MSR_KVM_WALL_CLOCK_NEW:
+	case MSR_KVM_WALL_CLOCK:
+		*data = READ_ONCE(vcpu->vm->wall_clock_gpa);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int vireo_pvclock_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data)
+{
+	switch (index) {
+	case MSR_KVM_SYSTEM_TIME_NEW:
+	case MSR_KVM_SYSTEM_TIME:
+		WRITE_ONCE(vcpu->pvclock_msr, data);
+		if (data & 1)
+			vireo_request_set(vcpu, VIREO_REQ_CLOCK);
+		return 0;
+	case MSR_KVM_WALL_CLOCK_NEW:
+	case MSR_KVM_WALL_CLOCK:
+		if (irqs_disabled())
+			return -EAGAIN;
+		WRITE_ONCE(vcpu->vm->wall_clock_gpa, data);
+		if (data)
+			vireo_wall_clock_write(vcpu, data);
+		return 0;
+	}
+	return -ENOENT;
+}
