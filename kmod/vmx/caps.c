@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Capability MSRs to controls and features.
+ *
+ * The decisions are in pure functions of the MSRs' values, so that tests can put any
+ * processor before them.
+ */
+#include <linux/errno.h>
+#include <linux/string.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor.h>
+
+#include "../backend.h"
+#include "caps.h"
+#include "vmcs.h"
+#include "vmx.h"
+
+struct vmx_caps vmx_caps;
+
+int vmx_adjust(u64 msr, u32 must, u32 want, u32 *out)
+{
+	u32 ones = msr, allowed = msr >> 32;
+
+	*out = ((must | want) & allowed) | ones;
+	return must & ~allowed ? -ENODEV : 0;
+}
+
+const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps)
+{
+	u32 must, want;
+
+	memset(caps, 0, sizeof(*caps));
+	caps->msrs = *msrs;
+	caps->revision = msrs->basic & VMX_BASIC_REVISION;
+
+	if (VMX_BASIC_SIZE(msrs->basic) > PAGE_SIZE)
+		return "a VMCS of one page";
+	if (VMX_BASIC_TYPE(msrs->basic) != VMX_BASIC_TYPE_WB)
+		return "a VMCS in write-back memory";
+	if (msrs->basic & VMX_BASIC_32BIT)
+		return "a VMCS above 4 GiB";
+
+	/* First what most processors that are too old lack: the message names the real reason. */
+	must = VMX_PROC2_EPT | VMX_PROC2_UNRESTRICTED;
+	want = VMX_PROC2_RDTSCP | VMX_PROC2_VPID | VMX_PROC2_WBINVD | VMX_PROC2_PAUSE_LOOP |
+	       VMX_PROC2_INVPCID | VMX_PROC2_ENCLS | VMX_PROC2_XSAVES;
+	if (vmx_adjust(msrs->proc2, must, want, &caps->proc2))
+		return caps->proc2 & VMX_PROC2_EPT ? "unrestricted guest" : "EPT";
+
+	must = VMX_PIN_INTR | VMX_PIN_NMI | VMX_PIN_VIRTUAL_NMI;
+	if (vmx_adjust(msrs->pin, must, 0, &caps->pin))
+		return "virtual NMIs";
+
+	/*
+	 * No I/O bitmap: every port exits.  PAUSE does not, a loop of it does (below).  CR8
+	 * exits, there is no TPR shadow yet.
+	 */
+	must = VMX_PROC_TSC_OFFSET | VMX_PROC_HLT | VMX_PROC_MWAIT | VMX_PROC_RDPMC |
+	       VMX_PROC_CR8_LOAD | VMX_PROC_CR8_STORE | VMX_PROC_MOV_DR | VMX_PROC_ALL_IO |
+	       VMX_PROC_MONITOR | VMX_PROC_MSR_BITMAP | VMX_PROC_SECONDARY;
+	if (vmx_adjust(msrs->proc, must, 0, &caps->proc))
+		return "secondary controls and MSR bitmaps";
+
+	/* With EPT these may be 0, unless the processor has no exact capability MSRs (A.3.2). */
+	if (caps->proc & (VMX_PROC_CR3_LOAD | VMX_PROC_CR3_STORE | VMX_PROC_INVLPG))
+		return "CR3 accesses without exits";
+
+	must = VMX_EXIT_SAVE_DEBUG | VMX_EXIT_HOST_64 | VMX_EXIT_LOAD_PAT | VMX_EXIT_LOAD_EFER;
+	if (vmx_adjust(msrs->exit, must, 0, &caps->exit))
+		return "PAT and EFER loaded at VM exit";
+	must = VMX_ENTRY_LOAD_DEBUG | VMX_ENTRY_LOAD_PAT | VMX_ENTRY_LOAD_EFER;
+	if (vmx_adjust(msrs->entry, must, 0, &caps->entry))
+		return "PAT and EFER loaded at VM entry";
+
+	/* Tables are four levels of write-back memory. */
+	if (~msrs->ept_vpid & (VMX_EPT_CAP_WALK_4 | VMX_EPT_CAP_WB | VMX_EPT_CAP_INVEPT))
+		return "EPT of four levels in write-back memory with INVEPT";
+	if (msrs->ept_vpid & VMX_EPT_CAP_INVEPT_SINGLE)
+		caps->invept = VMX_INV_SINGLE;
+	else if (msrs->ept_vpid & VMX_EPT_CAP_INVEPT_ALL)
+		caps->invept = VMX_INV_ALL;
+	else
+		return "INVEPT";
+	caps->eptp = VMX_EPTP_WB | VMX_EPTP_WALK_4;
+	if (msrs->ept_vpid & VMX_EPT_CAP_AD)
+		caps->eptp |= VMX_EPTP_AD;
+
+	/* A tag that cannot be flushed is of no use. */
+	if (msrs->ept_vpid & VMX_VPID_CAP_INVVPID) {
+		if (msrs->ept_vpid & VMX_VPID_CAP_SINGLE)
+			caps->invvpid = VMX_INV_SINGLE;
+		else if (msrs->ept_vpid & VMX_VPID_CAP_ALL)
+			caps->invvpid = VMX_INV_ALL;
+	}
+	caps->vpid = caps->invvpid && (caps->proc2 & VMX_PROC2_VPID);
+	if (!caps->vpid)
+		caps->proc2 &= ~VMX_PROC2_VPID;
+	return NULL;
+}
+
+void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
+{
+	const struct vmx_msrs *msrs = &caps->msrs;
+	u64 ept = msrs->ept_vpid;
+	u32 pin = msrs->pin >> 32, proc = msrs->proc >> 32, proc2 = msrs->proc2 >> 32;
+	u64 have = 0, used;
+	const u64 family = VIREO_FEATURE_NESTED_PAGING | VIREO_FEATURE_UNRESTRICTED |
+		VIREO_FEATURE_TAGGED_TLB | VIREO_FEATURE_PAGES_2M | VIREO_FEATURE_PAGES_1G |
+		VIREO_FEATURE_PAGE_AD | VIREO_FEATURE_PML | VIREO_FEATURE_TSC_SCALING |
+		VIREO_FEATURE_TPR_SHADOW | VIREO_FEATURE_APIC_REGISTERS |
+		VIREO_FEATURE_VIRTUAL_IRQ | VIREO_FEATURE_POSTED_IRQ |
+		VIREO_FEATURE_PREEMPTION_TIMER | VIREO_FEATURE_NRIP_SAVE |
+		VIREO_FEATURE_VIRTUAL_NMI | VIREO_FEATURE_PAUSE_FILTER;
+	/* What the processor may have but no code here uses yet. */
+	const u64 unused = VIREO_FEATURE_PML | VIREO_FEATURE_TSC_SCALING |
+		VIREO_FEATURE_TPR_SHADOW | VIREO_FEATURE_APIC_REGISTERS |
+		VIREO_FEATURE_VIRTUAL_IRQ | VIREO_FEATURE_POSTED_IRQ |
+		VIREO_FEATURE_PREEMPTION_TIMER;
+
+	if (proc2 & VMX_PROC2_EPT)
+		have |= VIREO_FEATURE_NESTED_PAGING;
+	if (proc2 & VMX_PROC2_UNRESTRICTED)
+		have |= VIREO_FEATURE_UNRESTRICTED;
+	if (caps->vpid)
+		have |= VIREO_FEATURE_TAGGED_TLB;
+	if (ept & VMX_EPT_CAP_2M)
+		have |= VIREO_FEATURE_PAGES_2M;
+	if (ept & VMX_EPT_CAP_1G)
+		have |= VIREO_FEATURE_PAGES_1G;
+	if (ept & VMX_EPT_CAP_AD)
+		have |= VIREO_FEATURE_PAGE_AD;
+	if (proc2 & VMX_PROC2_PML)
+		have |= VIREO_FEATURE_PML;
+	if (proc2 & VMX_PROC2_TSC_SCALING)
+		have |= VIREO_FEATURE_TSC_SCALING;
+	if (proc & VMX_PROC_TPR_SHADOW)
+		have |= VIREO_FEATURE_TPR_SHADOW;
+	if (proc2 & VMX_PROC2_APIC_REGISTERS)
+		have |= VIREO_FEATURE_APIC_REGISTERS;
+	if (proc2 & VMX_PROC2_VIRTUAL_IRQ)
+		have |= VIREO_FEATURE_VIRTUAL_IRQ;
+	if (pin & VMX_PIN_POSTED)
+		have |= VIREO_FEATURE_POSTED_IRQ;
+	if (pin & VMX_PIN_TIMER)
+		have |= VIREO_FEATURE_PREEMPTION_TIMER;
+	if (pin & VMX_PIN_VIRTUAL_NMI)
+		have |= VIREO_FEATURE_VIRTUAL_NMI;
+	if (proc2 & VMX_PROC2_PAUSE_LOOP)
+		have |= VIREO_FEATURE_PAUSE_FILTER;
+	/* An exit by an instruction always tells its length. */
+	have |= VIREO_FEATURE_NRIP_SAVE;
+
+	used = have & ~unused;
+	out->features |= used;
+	out->missing = family & ~have;
+	out->max_level = 1;
+	if (used & VIREO_FEATURE_PAGES_2M)
+		out->max_level = used & VIREO_FEATURE_PAGES_1G ? 3 : 2;
+	out->root_levels = 4;
+	out->nested_ad = used & VIREO_FEATURE_PAGE_AD;
+	out->exec_only = ept & VMX_EPT_CAP_EXEC_ONLY;
+}
+
+static u64 vmx_msr(u32 index)
+{
+	u64 value;
+
+	/* Which of them exist depends on others: one that does not reads as "nothing allowed". */
+	return rdmsrl_safe(index, &value) ? 0 : value;
+}
+
+void vmx_read_msrs(struct vmx_msrs *msrs)
+{
+	bool exact;
+
+	memset(msrs, 0, sizeof(*msrs));
+	msrs->basic = vmx_msr(MSR_IA32_VMX_BASIC);
+	exact = msrs->basic & VMX_BASIC_TRUE_CONTROLS;
+	msrs->pin = vmx_msr(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS : MSR_IA32_VMX_PINBASED_CTLS);
+	msrs->proc = vmx_msr(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
+				     MSR_IA32_VMX_PROCBASED_CTLS);
+	msrs->exit = vmx_msr(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS : MSR_IA32_VMX_EXIT_CTLS);
+	msrs->entry = vmx_msr(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS : MSR_IA32_VMX_ENTRY_CTLS);
+	if ((msrs->proc >> 32) & VMX_PROC_SECONDARY)
+		msrs->proc2 = vmx_msr(MSR_IA32_VMX_PROCBASED_CTLS2);
+	if ((msrs->proc2 >> 32) & (VMX_PROC2_EPT | VMX_PROC2_VPID))
+		msrs->ept_vpid = vmx_msr(MSR_IA32_VMX_EPT_VPID_CAP);
+	msrs->cr0_fixed0 = vmx_msr(MSR_IA32_VMX_CR0_FIXED0);
+	msrs->cr0_fixed1 = vmx_msr(MSR_IA32_VMX_CR0_FIXED1);
+	msrs->cr4_fixed0 = vmx_msr(MSR_IA32_VMX_CR4_FIXED0);
+	msrs->cr4_fixed1 = vmx_msr(MSR_IA32_VMX_CR4_FIXED1);
+}
+
+/* What the paths in switch.S, enter.c and cpu.c do on this processor. */
+static u64 vmx_mitigations(void)
+{
+	u64 m = 0;
+
+	if (boot_cpu_has(X86_FEATURE_RSB_VMEXIT) || boot_cpu_has(X86_FEATURE_RSB_VMEXIT_LITE))
+		m |= VIREO_MITIGATION_RSB_FILL;
+	if (boot_cpu_has(X86_FEATURE_USE_IBPB))
+		m |= VIREO_MITIGATION_IBPB;
+	if (boot_cpu_has(X86_FEATURE_KERNEL_IBRS))
+		m |= VIREO_MITIGATION_SPEC_CTRL;
+	if (boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF))
+		m |= VIREO_MITIGATION_CLEAR_BUFFERS;
+	if (vmx_needs_l1d_flush())
+		m |= VIREO_MITIGATION_L1D_FLUSH;
+	return m;
+}
+
+int vmx_probe(struct vireo_caps *caps)
+{
+	struct vmx_msrs msrs;
+	const char *lacks;
+	u64 control;
+
+	/* CPUID itself: the kernel hides the bit where firmware has locked VMX. */
+	if (!(cpuid_ecx(1) & BIT(5)))
+		return -EOPNOTSUPP;
+
+	caps->vendor = VIREO_VENDOR_INTEL;
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) ||
+	    (control & (FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) !=
+	    (FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) {
+		pr_err("VMX is disabled by firmware (IA32_FEATURE_CONTROL %#llx)\n", control);
+		return -ENODEV;
+	}
+	/* Host state of FRED is more than what is switched here. */
+	if (__read_cr4() & VMX_CR4_FRED) {
+		pr_err("VMX on a kernel that uses FRED is not supported yet\n");
+		return -ENODEV;
+	}
+
+	vmx_read_msrs(&msrs);
+	lacks = vmx_choose(&msrs, &vmx_caps);
+	if (lacks) {
+		pr_err("VMX of this processor lacks %s\n", lacks);
+		return -ENODEV;
+	}
+	rdmsrl(MSR_IA32_CR_PAT, vmx_caps.host_pat);
+
+	vmx_features(&vmx_caps, caps);
+	caps->mitigations = vmx_mitigations();
+	caps->phys_bits = cpuid_eax(0x80000000) >= 0x80000008 ? cpuid_eax(0x80000008) & 0xff : 36;
+	/* AMX needs state on demand, PKU and MPX are not offered to guests. */
+	caps->xcr0 = XFEATURE_MASK_FPSSE;
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE)) {
+		u64 host = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+
+		caps->xcr0 = host & (XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM);
+		if ((host & XFEATURE_MASK_AVX512) == XFEATURE_MASK_AVX512)
+			caps->xcr0 |= XFEATURE_MASK_AVX512;
+	}
+	return 0;
+}
