@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * AMD SVM: what the files of this directory share.
+ *
+ *  caps.c    what the processor offers
+ *  cpu.c     per-CPU state: on and off, address-space identifiers (ASIDs), flushes
+ *  vcpu.c    a vCPU's control block, loading it on a CPU and taking it off
+ *  enter.c   guest entry, and the exit in neutral form
+ *  switch.S  the world switch itself
+ *  regs.c    registers, segments, control and debug registers, MSRs
+ *  event.c   injection, windows, NMI masking
+ */
+#ifndef VIREO_SVM_SVM_H
+#define VIREO_SVM_SVM_H
+
+#include <linux/percpu.h>
+
+#include "../backend.h"
+#include "vmcb.h"
+
+/**
+ * struct svm_caps - the processor, once for all CPUs
+ * @features: CPUID 8000000Ah EDX
+ * @nr_asids: ASIDs including 0, the host's
+ * @flush_asid: tlb_control value that flushes a vCPU's own translations (or more)
+ * @rdpru: has RDPRU, which must be intercepted then
+ * @mcommit: has MCOMMIT
+ * @invlpgb: has INVLPGB and TLBSYNC
+ * @rdtscp: has TSC_AUX
+ * @pause_filter: PAUSE exits only in tight loops
+ */
+struct svm_caps {
+	u32 features;
+	u32 nr_asids;
+	u8 flush_asid;
+	bool rdpru, mcommit, invlpgb, rdtscp, pause_filter;
+};
+extern struct svm_caps svm_caps;
+
+/**
+ * struct svm_cpu - one per possible CPU; used by that CPU alone, preemption off
+ * @on: virtualisation is on
+ * @own: ... and we have switched it on
+ * @shared: KVM runs guests here too
+ * @next_asid: next to give out
+ * @generation: of ASIDs; a vCPU of another generation has none
+ * @last_vcpu: &svm_vcpu.serial of the vCPU that ran last, for the IBPB
+ * @old_tsc_ratio: TSC ratio to put back
+ * @hsave_pa: where VMRUN saves the host
+ * @host_pa: where VMSAVE saves the rest of it
+ * @flush_vmcb: a guest that never executes; see svm_flush_tlb()
+ * @flush_pa: its address
+ */
+struct svm_cpu {
+	bool on, own, shared;
+	u32 next_asid;
+	u64 generation;
+	u64 last_vcpu;
+	u64 old_tsc_ratio;
+	phys_addr_t hsave_pa;
+	phys_addr_t host_pa;
+	struct vmcb *flush_vmcb;
+	phys_addr_t flush_pa;
+};
+DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
+
+/* &svm_vcpu.work: what the next entry or exit must do beside the usual. */
+#define SVM_WORK		BIT(31)		/* set if any other is: one sign test */
+#define SVM_WORK_SOFT		BIT(0)		/* RIP was moved over an INT n to inject it */
+#define SVM_WORK_IRET		BIT(1)		/* an IRET that ends the NMI mask is under way */
+#define SVM_WORK_NMI_WINDOW	BIT(2)		/* exit when an NMI can be taken */
+#define SVM_WORK_STEP		BIT(3)		/* TF is ours in this entry */
+#define SVM_WORK_GUEST_TF	BIT(4)		/* ... and was the guest's as well */
+#define SVM_WORK_STEPPED	BIT(5)		/* this exit is the #DB of our TF */
+
+/**
+ * struct svm_vcpu - vcpu->backend
+ * @vmcb: control block, one page
+ * @vmcb_pa: its address
+ * @host_pa: &svm_cpu.host_pa of the CPU that it is loaded on
+ * @work: SVM_WORK_*
+ * @nmi_masked: between delivery of an NMI and the end of its IRET
+ * @irq_window: VINTR is intercepted and a virtual interrupt pends
+ * @cpu: CPU for which @generation counts
+ * @generation: &svm_cpu.generation in which control.asid was taken
+ * @serial: unique for ever, unlike an address
+ * @cr0: as the guest sees it, but for TS and MP, which it changes without an exit
+ * @cr4: as the guest sees it
+ * @efer: as the guest sees it
+ * @dr7: as the guest sees it; the VMCB has it only while the debug registers are loaded
+ * @tsc_aux: guest's TSC_AUX
+ * @host_tsc_aux: what was there before, while loaded and different
+ * @tsc_aux_loaded: the guest's is in the processor
+ * @soft: with SVM_WORK_SOFT: the event as it was queued
+ * @soft_rip: with SVM_WORK_SOFT: RIP of the INT n
+ * @iret_rip: with SVM_WORK_IRET: RIP of the IRET
+ * @debugctl: guest's DEBUGCTL, a value without effect
+ * @msrpm: MSR permission map, two pages
+ */
+struct svm_vcpu {
+	struct vmcb *vmcb;
+	phys_addr_t vmcb_pa;
+	phys_addr_t host_pa;
+	u32 work;
+	bool nmi_masked;
+	bool irq_window;
+	int cpu;
+	u64 generation;
+	u64 serial;
+	u64 cr0, cr4, efer, dr7;
+	u64 tsc_aux, host_tsc_aux;
+	bool tsc_aux_loaded;
+	struct vireo_event soft;
+	u64 soft_rip;
+	u64 iret_rip;
+	u64 debugctl;
+	u8 *msrpm;
+};
+
+static __always_inline struct svm_vcpu *to_svm(struct vireo_vcpu *vcpu)
+{
+	return vcpu->backend;
+}
+
+static __always_inline struct vmcb *to_vmcb(struct vireo_vcpu *vcpu)
+{
+	return to_svm(vcpu)->vmcb;
+}
+
+/* A field group was written: the processor must read it again. */
+static __always_inline void vmcb_dirty(struct vmcb *vmcb, u32 group)
+{
+	vmcb->control.clean &= ~group;
+}
+
+static inline bool vmcb_intercepts(const struct vmcb *vmcb, unsigned int nr)
+{
+	return vmcb->control.intercept[nr / 32] & BIT(nr % 32);
+}
+
+static inline void vmcb_intercept(struct vmcb *vmcb, unsigned int nr, bool on)
+{
+	u32 *word = &vmcb->control.intercept[nr / 32];
+	u32 value = on ? *word | BIT(nr % 32) : *word & ~BIT(nr % 32);
+
+	if (value != *word) {
+		*word = value;
+		vmcb_dirty(vmcb, VMCB_CLEAN_INTERCEPTS);
+	}
+}
+
+/* DR6 with nothing to report; the bits that read as 1 are those that report by 0. */
+#define SVM_DR6_QUIET		0xffff0ff0ULL
+#define SVM_DR7_QUIET		0x400ULL
+
+/* caps.c */
+int svm_probe(struct vireo_caps *caps);
+/* Does this CPU have what the one that was probed has? */
+bool svm_check_cpu(void);
+
+/* cpu.c */
+int svm_setup(void);
+void svm_teardown(void);
+int svm_cpu_enable(bool shared);
+void svm_cpu_disable(bool shared);
+extern phys_addr_t svm_iopm_pa;
+/* Guests run at the rate of the host's TSC; put the old ratio back. */
+void svm_plain_tsc_ratio(struct svm_cpu *cpu);
+void svm_restore_tsc_ratio(struct svm_cpu *cpu);
+/* An ASID on this CPU that nothing in the TLB is tagged with; preemption off. */
+void svm_take_asid(struct svm_cpu *cpu, struct svm_vcpu *svm);
+/* Drop what is tagged with @asid (or more) from this CPU's TLB, now; preemption off. */
+void svm_flush_tlb(struct svm_cpu *cpu, u32 asid, u8 how);
+
+/* vcpu.c */
+int svm_vm_create(struct vireo_vm *vm);
+void svm_vm_destroy(struct vireo_vm *vm);
+int svm_vcpu_create(struct vireo_vcpu *vcpu);
+void svm_vcpu_destroy(struct vireo_vcpu *vcpu);
+void svm_vcpu_load(struct vireo_vcpu *vcpu, bool moved);
+void svm_vcpu_put(struct vireo_vcpu *vcpu);
+void svm_sync_host(struct vireo_vcpu *vcpu);
+void svm_set_root(struct vireo_vcpu *vcpu);
+void svm_flush(struct vireo_vcpu *vcpu);
+void svm_vm_flush_free(struct vireo_vm *vm);
+void svm_write_tsc_offset(struct vireo_vcpu *vcpu);
+void svm_msr_intercept(struct vireo_vcpu *vcpu, u32 index, bool read, bool write);
+void svm_dump(struct vireo_vcpu *vcpu);
+
+/* enter.c */
+void svm_enter(struct vireo_vcpu *vcpu);
+
+/* regs.c */
+void svm_read_regs(struct vireo_vcpu *vcpu, u32 which);
+void svm_write_regs(struct vireo_vcpu *vcpu);
+void svm_read_mode(struct vireo_vcpu *vcpu, struct vireo_mode *mode);
+void svm_get_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr, struct vireo_segment *seg);
+void svm_set_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr,
+		     const struct vireo_segment *seg);
+void svm_get_table(struct vireo_vcpu *vcpu, bool idt, struct vireo_table *table);
+void svm_set_table(struct vireo_vcpu *vcpu, bool idt, const struct vireo_table *table);
+u64 svm_get_cr(struct vireo_vcpu *vcpu, int nr);
+void svm_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value);
+u64 svm_get_efer(struct vireo_vcpu *vcpu);
+void svm_set_efer(struct vireo_vcpu *vcpu, u64 value);
+int svm_get_msr(struct vireo_vcpu *vcpu, u32 index, u64 *data);
+int svm_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data);
+void svm_dr_load(struct vireo_vcpu *vcpu);
+void svm_dr_save(struct vireo_vcpu *vcpu);
+u64 svm_get_dr7(struct vireo_vcpu *vcpu);
+void svm_set_dr7(struct vireo_vcpu *vcpu, u64 value);
+void svm_host_breakpoints(struct vireo_vcpu *vcpu);
+
+/* event.c */
+int svm_skip(struct vireo_vcpu *vcpu);
+u8 svm_get_shadow(struct vireo_vcpu *vcpu);
+void svm_set_shadow(struct vireo_vcpu *vcpu, u8 shadow);
+void svm_inject(struct vireo_vcpu *vcpu);
+void svm_cancel(struct vireo_vcpu *vcpu);
+bool svm_irq_allowed(struct vireo_vcpu *vcpu);
+bool svm_nmi_allowed(struct vireo_vcpu *vcpu);
+void svm_irq_window(struct vireo_vcpu *vcpu, bool on);
+void svm_nmi_window(struct vireo_vcpu *vcpu, bool on);
+bool svm_get_nmi_mask(struct vireo_vcpu *vcpu);
+void svm_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
+/* An entry, an exit with SVM_WORK or a broken-off delivery. */
+void svm_work_entry(struct vireo_vcpu *vcpu);
+void svm_work_exit(struct vireo_vcpu *vcpu);
+/* The IRET that was intercepted may run now: it ends the NMI mask. */
+void svm_iret(struct vireo_vcpu *vcpu);
+/* Was this #DB the end of our own step?  Then it is none of the guest's. */
+bool svm_step_done(struct vireo_vcpu *vcpu);
+
+#endif /* VIREO_SVM_SVM_H */
