@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the core's own files offer each other.  Vendor code, kmod/mmu and kmod/irq
+ * have no business here.
+ */
+#ifndef VIREO_CORE_H
+#define VIREO_CORE_H
+
+#include <linux/uaccess.h>
+#include "backend.h"
+
+/* main.c */
+
+/**
+ * vireo_copy_struct() - copy in a structure that carries its size and grows at its end
+ * @dst: kernel structure, its first member is u32 size
+ * @ksize: its size
+ * @src: user address
+ * @min: smallest size ever published
+ *
+ * Return: 0, -EFAULT, -EINVAL (shorter than @min), -E2BIG (longer, with a tail that is not zero).
+ */
+int vireo_copy_struct(void *dst, size_t ksize, const void __user *src, size_t min);
+
+/* Copy a structure back: no more than the user's own size, which it carries. */
+int vireo_copy_back(void __user *dst, void *src, size_t ksize, u32 user_size);
+
+/* vm.c */
+int vireo_vm_create(const struct vireo_vm_config __user *arg);
+void vireo_vm_put(struct vireo_vm *vm);
+extern struct list_head vireo_vms;
+extern struct mutex vireo_vms_lock;
+
+/* vcpu.c */
+int vireo_vcpu_create(struct vireo_vm *vm, const struct vireo_vcpu_config __user *arg);
+void vireo_vcpu_destroy(struct vireo_vcpu *vcpu);
+/* Architectural state after RESET or INIT (SDM vol. 3, table 10-1).  Loaded. */
+void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init);
+
+/* run.c */
+int vireo_vcpu_run(struct vireo_vcpu *vcpu);
+
+/* exit.c */
+enum vireo_action vireo_handle_exit(struct vireo_vcpu *vcpu);
+
+/* event.c */
+
+/**
+ * vireo_update_events() - choose what to deliver at the next entry, open windows for the rest
+ * @vcpu: loaded, interrupts off
+ */
+void vireo_update_events(struct vireo_vcpu *vcpu);
+
+/* Would something end HLT now?  Own thread. */
+bool vireo_has_wakeup(struct vireo_vcpu *vcpu);
+
+/* INIT and SIPI that wait; true if there was one.  Interrupts on, loaded. */
+bool vireo_take_init_sipi(struct vireo_vcpu *vcpu);
+
+/* NMIs queued by others become nmi_pending. */
+void vireo_collect_nmis(struct vireo_vcpu *vcpu);
+
+/* Would an ExtINT from user space be taken now? */
+bool vireo_extint_ready(struct vireo_vcpu *vcpu);
+
+/* insn.c */
+
+/**
+ * vireo_interpret() - carry out the instruction at RIP
+ * @vcpu: vCPU
+ * @gpa: guest-physical address that the exit reported for its memory operand, or VIREO_EMU_NO_GPA
+ *
+ * Interrupts on or off; see enum vireo_action.
+ */
+enum vireo_action vireo_interpret(struct vireo_vcpu *vcpu, u64 gpa);
+
+/* As vireo_insn_length() but also gives the decoded instruction: vcpu->emu.insn. */
+int vireo_insn_decode(struct vireo_vcpu *vcpu);
+
+void vireo_insn_setup(struct vireo_vcpu *vcpu);
+
+/**
+ * vireo_step() - go past the instruction that exited
+ * @vcpu: vCPU; vireo_insn_ready() has succeeded
+ */
+static inline void vireo_step(struct vireo_vcpu *vcpu)
+{
+	vireo_backend_skip(vcpu);
+}
+
+/**
+ * vireo_insn_ready() - make sure that vireo_step() will succeed
+ * @vcpu: vCPU
+ *
+ * Return: 0, -EAGAIN (come back with interrupts on), -EFAULT (an exception was queued instead).
+ */
+static inline int vireo_insn_ready(struct vireo_vcpu *vcpu)
+{
+	if (likely(vcpu->exit.insn_len))
+		return 0;
+	return vireo_insn_length(vcpu);
+}
+
+/* cpuid.c */
+int vireo_cpuid_setup(void);
+void vireo_cpuid_teardown(void);
+int vireo_cpuid_get_supported(struct vireo_cpuid __user *arg);
+int vireo_cpuid_set(struct vireo_vcpu *vcpu, const struct vireo_cpuid __user *arg);
+int vireo_cpuid_get(struct vireo_vcpu *vcpu, struct vireo_cpuid __user *arg);
+int vireo_cpuid_default(struct vireo_vcpu *vcpu);
+/* Bits that follow the vCPU's state: call after CR4, XCR0 or APIC_BASE changed. */
+void vireo_cpuid_update(struct vireo_vcpu *vcpu);
+const struct vireo_cpuid_entry *vireo_cpuid_find(struct vireo_vcpu *vcpu, u32 leaf, u32 subleaf);
+void vireo_cpuid(struct vireo_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+
+/* msr.c */
+
+/**
+ * vireo_msr_get() - RDMSR
+ * @vcpu: loaded
+ * @index: register
+ * @data: its value
+ * @host: asked by user space: what only the guest is kept from is allowed
+ *
+ * Return: 0, -EINVAL (#GP), -ENOENT (not known), -EAGAIN (interrupts must be on).
+ */
+int vireo_msr_get(struct vireo_vcpu *vcpu, u32 index, u64 *data, bool host);
+int vireo_msr_set(struct vireo_vcpu *vcpu, u32 index, u64 data, bool host);
+void vireo_msr_reset(struct vireo_vcpu *vcpu, bool init);
+int vireo_msr_get_list(struct vireo_msr_list __user *arg);
+/* The list, for state blocks. */
+extern const u32 vireo_msr_list[];
+extern const u32 vireo_msr_list_nr;
+
+/* cr.c: 0, or -EINVAL: #GP.  All with the checks of the architecture. */
+int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value);
+int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value);
+int vireo_set_cr4(struct vireo_vcpu *vcpu, u64 value);
+int vireo_set_cr8(struct vireo_vcpu *vcpu, u64 value);
+int vireo_set_efer(struct vireo_vcpu *vcpu, u64 value, bool host);
+int vireo_set_xcr0(struct vireo_vcpu *vcpu, u64 value);
+int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
+void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
+void vireo_get_sregs(struct vireo_vcpu *vcpu, struct vireo_sregs *sregs);
+
+/* state.c */
+int vireo_vcpu_get_state(struct vireo_vcpu *vcpu, struct vireo_state __user *arg);
+int vireo_vcpu_set_state(struct vireo_vcpu *vcpu, const struct vireo_state __user *arg);
+int vireo_vm_get_state(struct vireo_vm *vm, struct vireo_state __user *arg);
+int vireo_vm_set_state(struct vireo_vm *vm, const struct vireo_state __user *arg);
+void vireo_get_regs(struct vireo_vcpu *vcpu, struct vireo_regs *regs);
+void vireo_set_regs(struct vireo_vcpu *vcpu, const struct vireo_regs *regs);
+int vireo_check_event(const struct vireo_event *event);
+
+/* time */
+void vireo_tsc_write(struct vireo_vcpu *vcpu, u64 value);
+u64 vireo_tsc_read(struct vireo_vcpu *vcpu);
+
+#endif /* VIREO_CORE_H */

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Module and /dev/vireo.
+ */
+#include <linux/cpufeature.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <asm/tsc.h>
+
+#include "core.h"
+#include "hardware.h"
+#include "mmu/mmu.h"
+
+struct vireo_caps vireo_caps;
+
+/* Until a backend is chosen the calls have no target; nothing can reach them before that. */
+#define VIREO_DEFINE_CALL(ret, name, proto, args)				\
+	DEFINE_STATIC_CALL_NULL(vireo_##name, *((struct vireo_backend *)NULL)->name);
+VIREO_BACKEND_OPS(VIREO_DEFINE_CALL)
+
+static const struct vireo_backend *const vireo_backends[] = {
+	&vireo_vmx_backend,
+	&vireo_svm_backend,
+};
+
+int vireo_copy_struct(void *dst, size_t ksize, const void __user *src, size_t min)
+{
+	u32 usize;
+	int r;
+
+	if (get_user(usize, (const u32 __user *)src))
+		return -EFAULT;
+	if (usize < min || usize > PAGE_SIZE)
+		return -EINVAL;
+	r = copy_struct_from_user(dst, ksize, src, usize);
+	if (r)
+		return r;
+	/* The size was read twice: what was checked counts. */
+	*(u32 *)dst = usize;
+	return 0;
+}
+
+int vireo_copy_back(void __user *dst, void *src, size_t ksize, u32 user_size)
+{
+	size_t n = min_t(size_t, ksize, user_size);
+
+	*(u32 *)src = user_size;
+	if (copy_to_user(dst, src, n))
+		return -EFAULT;
+	if (user_size > n && clear_user(dst + n, user_size - n))
+		return -EFAULT;
+	return 0;
+}
+
+static int vireo_get_info(struct vireo_info __user *arg)
+{
+	struct vireo_info info;
+	u32 size;
+	int r;
+
+	r = vireo_copy_struct(&info, sizeof(info), arg, sizeof(info));
+	if (r)
+		return r;
+	size = info.size;
+
+	memset(&info, 0, sizeof(info));
+	info.abi = VIREO_ABI_VERSION;
+	info.vendor = vireo_caps.vendor;
+	info.phys_bits = vireo_caps.phys_bits;
+	info.features = vireo_caps.features;
+	if (vireo_hw_shared())
+		info.features |= VIREO_FEATURE_SHARED_OWNER;
+	info.missing = vireo_caps.missing;
+	info.mitigations = vireo_caps.mitigations;
+	info.blocks = GENMASK_ULL(VIREO_BLOCK_NR - 1, VIREO_BLOCK_REGS);
+	info.max_vcpus = VIREO_MAX_VCPUS;
+	info.max_regions = VIREO_MAX_REGIONS;
+	info.run_size = VIREO_RUN_SIZE;
+	info.tsc_khz = tsc_khz;
+	strscpy(info.version, VIREO_VERSION, sizeof(info.version));
+	return vireo_copy_back(arg, &info, sizeof(info), size);
+}
+
+static long vireo_dev_ioctl(struct file *file, unsigned int cmd, unsigned long data)
+{
+	void __user *arg = (void __user *)data;
+
+	switch (cmd) {
+	case VIREO_GET_INFO:
+		return vireo_get_info(arg);
+	case VIREO_GET_SUPPORTED_CPUID:
+		return vireo_cpuid_get_supported(arg);
+	case VIREO_GET_MSR_LIST:
+		return vireo_msr_get_list(arg);
+	case VIREO_CREATE_VM:
+		return vireo_vm_create(arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations vireo_dev_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = vireo_dev_ioctl,
+	.compat_ioctl = vireo_dev_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice vireo_dev = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "vireo",
+	.mode = 0660,
+	.fops = &vireo_dev_fops,
+};
+
+static const struct vireo_backend *vireo_probe(void)
+{
+	int i, r;
+
+	for (i = 0; i < ARRAY_SIZE(vireo_backends); i++) {
+		memset(&vireo_caps, 0, sizeof(vireo_caps));
+		r = vireo_backends[i]->probe(&vireo_caps);
+		if (!r)
+			return vireo_backends[i];
+		if (r != -EOPNOTSUPP)
+			return ERR_PTR(r);
+	}
+	pr_err("this processor has neither VMX nor SVM\n");
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static int __init vireo_init(void)
+{
+	const struct vireo_backend *backend = vireo_probe();
+	int r;
+
+	if (IS_ERR(backend))
+		return PTR_ERR(backend);
+
+#define VIREO_UPDATE_CALL(ret, name, proto, args)				\
+	if (WARN_ON(!backend->name))						\
+		return -EINVAL;							\
+	static_call_update(vireo_##name, backend->name);
+	VIREO_BACKEND_OPS(VIREO_UPDATE_CALL)
+
+	r = vireo_backend_setup();
+	if (r)
+		return r;
+	r = vireo_mmu_setup();
+	if (r)
+		goto backend;
+	r = vireo_cpuid_setup();
+	if (r)
+		goto mmu;
+	r = vireo_hw_setup();
+	if (r)
+		goto cpuid;
+	preempt_notifier_inc();
+	r = misc_register(&vireo_dev);
+	if (r)
+		goto hw;
+
+	pr_info("%s, %u-bit guest-physical addresses, features %#llx, mitigations %#llx\n",
+		backend->name, vireo_caps.phys_bits, vireo_caps.features, vireo_caps.mitigations);
+	return 0;
+hw:
+	preempt_notifier_dec();
+	vireo_hw_teardown();
+cpuid:
+	vireo_cpuid_teardown();
+mmu:
+	vireo_mmu_teardown();
+backend:
+	vireo_backend_teardown();
+	return r;
+}
+module_init(vireo_init);
+
+static void __exit vireo_exit(void)
+{
+	misc_deregister(&vireo_dev);
+	preempt_notifier_dec();
+	vireo_hw_teardown();
+	vireo_cpuid_teardown();
+	vireo_mmu_teardown();
+	vireo_backend_teardown();
+}
+module_exit(vireo_exit);
+
+MODULE_DESCRIPTION("Vireo, a hypervisor to read, change and observe");
+MODULE_AUTHOR("The Vireo developers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(VIREO_VERSION);

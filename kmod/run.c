@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VIREO_RUN.
+ *
+ * Two loops.  The inner one runs with interrupts off: enter, handle, enter again; it holds nothing that
+ * an exit does not need.  The outer one lets interrupts, the scheduler and signals in,
+ * brings the processor back to where the inner loop may start, and does whatever sleeps.
+ *
+ * Requests: others set a bit in vcpu->requests and kick.  The bit is looked at
+ * after run_mode became VIREO_IN_GUEST, and a kicker that sees that mode sends an
+ * interrupt, which ends the guest or is taken at once by the next entry.  So none is
+ * missed, and the inner loop needs no barrier.
+ */
+#include <linux/context_tracking.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <linux/vtime.h>
+#include <trace/events/ipi.h>
+#include <asm/fpu/xcr.h>
+
+#include "core.h"
+#include "irq/irq.h"
+#include "pvclock.h"
+
+/* Work that needs the way back to user space or the scheduler. */
+#define VIREO_TASK_WORK (_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | \
+			 _TIF_NOTIFY_RESUME)
+
+void vireo_kick(struct vireo_vcpu *vcpu)
+{
+	int cpu;
+
+	/* In the guest's own thread, between exit and entry: it will look. */
+	if (READ_ONCE(vcpu->run_mode) != VIREO_OUTSIDE &&
+	    READ_ONCE(vcpu->cpu) == raw_smp_processor_id())
+		return;
+
+	rcuwait_wake_up(&vcpu->wait);
+
+	preempt_disable();
+	if (cmpxchg(&vcpu->run_mode, VIREO_IN_GUEST, VIREO_EXITING) == VIREO_IN_GUEST) {
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu != smp_processor_id())
+			smp_send_reschedule(cpu);
+	}
+	preempt_enable();
+}
+
+static void vireo_sync(void *unused)
+{
+}
+
+void vireo_request_all(struct vireo_vm *vm, enum vireo_request req)
+{
+	struct vireo_vcpu *vcpu;
+	cpumask_t cpus;
+	u32 i;
+
+	/*
+	 * A function call, not a bare IPI: it returns when the vCPU's CPU has had
+	 * interrupts on, so an access that began in the guest has ended.
+	 */
+	cpumask_clear(&cpus);
+	preempt_disable();
+	vireo_for_each_vcpu(i, vcpu, vm) {
+		vireo_request_set(vcpu, req);
+		if (READ_ONCE(vcpu->run_mode) != VIREO_OUTSIDE) {
+			int cpu = READ_ONCE(vcpu->cpu);
+
+			if (cpu >= 0 && cpu != smp_processor_id())
+				cpumask_set_cpu(cpu, &cpus);
+		}
+	}
+	if (!cpumask_empty(&cpus))
+		smp_call_function_many(&cpus, vireo_sync, NULL, true);
+	preempt_enable();
+}
+
+/* Guest's XCR0 while the guest runs, the host's as soon as anything else may use it. */
+static __always_inline void vireo_xcr0_enter(struct vireo_vcpu *vcpu)
+{
+	if (unlikely(vcpu->xcr0_differs))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
+}
+
+static __always_inline void vireo_xcr0_leave(struct vireo_vcpu *vcpu)
+{
+	if (unlikely(vcpu->xcr0_differs))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->host_xcr0);
+}
+
+/* What else than the guest's own doing may be wanted; interrupts off. */
+static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
+{
+	const unsigned long fast = BIT(VIREO_REQ_EVENT) | BIT(VIREO_REQ_FLUSH) |
+				   BIT(VIREO_REQ_SYNC);
+
+	if (READ_ONCE(vcpu->requests) & ~fast)
+		return VIREO_AGAIN;
+	if (READ_ONCE(vcpu->run_mode) != VIREO_IN_GUEST)
+		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
+	vireo_request_take(vcpu, VIREO_REQ_SYNC);
+	if (vireo_request_take(vcpu, VIREO_REQ_FLUSH)) {
+		vireo_backend_flush(vcpu);
+		vcpu->counters.flushes++;
+	}
+	if (vireo_request_take(vcpu, VIREO_REQ_EVENT)) {
+		if (unlikely(vireo_lapic_init_pending(vcpu))) {
+			vireo_request_set(vcpu, VIREO_REQ_EVENT);
+			return VIREO_AGAIN;
+		}
+		vireo_update_events(vcpu);
+	}
+	return VIREO_RESUME;
+}
+
+/* Interrupts off, loaded, everything the guest needs is in the processor. */
+static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu)
+{
+	enum vireo_action action;
+
+	for (;;) {
+		if (unlikely(READ_ONCE(vcpu->requests))) {
+			action = vireo_requests_fast(vcpu);
+			if (action != VIREO_RESUME)
+				return action;
+		}
+		if (unlikely(read_thread_flags() & VIREO_TASK_WORK))
+			return VIREO_AGAIN;
+		if (unlikely(vcpu->event_pending)) {
+			vcpu->event_pending = false;
+			vcpu->counters.injected++;
+			vireo_backend_inject(vcpu);
+		}
+
+		vireo_xcr0_enter(vcpu);
+		context_tracking_guest_enter();
+		vireo_backend_enter(vcpu);
+		context_tracking_guest_exit();
+		vireo_xcr0_leave(vcpu);
+
+		vcpu->counters.entries++;
+		vcpu->counters.exits[vcpu->exit.reason]++;
+
+		action = vireo_handle_exit(vcpu);
+		if (action != VIREO_RESUME)
+			return action;
+	}
+}
+
+/* Halted, or waiting for a SIPI: sleep until there is a reason not to. */
+static void vireo_wait(struct vireo_vcpu *vcpu)
+{
+	rcuwait_wait_event(&vcpu->wait,
+			   READ_ONCE(vcpu->requests) || vireo_has_wakeup(vcpu) ||
+			   (read_thread_flags() & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
+						   _TIF_NOTIFY_RESUME)),
+			   TASK_INTERRUPTIBLE);
+}
+
+/*
+ * Everything that wants the vCPU out of the guest, interrupts on.
+ * VIREO_RESUME: into the guest; VIREO_AGAIN: look again; VIREO_USER, VIREO_FAIL.
+ */
+static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
+{
+	struct vireo_run *run = vcpu->run;
+	unsigned long work = read_thread_flags() & VIREO_TASK_WORK;
+
+	if (unlikely(work)) {
+		if (work & ~_TIF_NEED_RESCHED) {
+			/*
+			 * Also for work that comes with the return to user space: only the
+			 * kernel's own exit path may do that.
+			 */
+			run->exit_reason = VIREO_EXIT_SIGNAL;
+			vcpu->run_error = -EINTR;
+			return VIREO_FAIL;
+		}
+		cond_resched();
+	}
+
+	if (unlikely(vcpu->requests)) {
+		int idx;
+
+		if (vireo_request_test(vcpu, VIREO_REQ_DEAD)) {
+			run->exit_reason = VIREO_EXIT_INTERNAL_ERROR;
+			strscpy(run->error, READ_ONCE(vcpu->vm->dead_why) ?: "dead",
+				sizeof(run->error));
+			return VIREO_USER;
+		}
+		if (vireo_request_take(vcpu, VIREO_REQ_KICK)) {
+			run->exit_reason = VIREO_EXIT_KICK;
+			return VIREO_USER;
+		}
+		if (vireo_request_take(vcpu, VIREO_REQ_EOI) &&
+		    vireo_lapic_take_eois(vcpu, run->eoi.vectors)) {
+			run->exit_reason = VIREO_EXIT_EOI;
+			return VIREO_USER;
+		}
+		if (vireo_request_take(vcpu, VIREO_REQ_CLOCK)) {
+			idx = srcu_read_lock(&vcpu->vm->srcu);
+			vireo_pvclock_update(vcpu);
+			srcu_read_unlock(&vcpu->vm->srcu, idx);
+		}
+		if (vireo_take_init_sipi(vcpu))
+			return VIREO_AGAIN;
+	}
+
+	vireo_request_take(vcpu, VIREO_REQ_OUT);
+	if (unlikely(vcpu->irq_window_user) && vireo_extint_ready(vcpu)) {
+		run->exit_reason = VIREO_EXIT_READY_FOR_IRQ;
+		return VIREO_USER;
+	}
+
+	switch (vcpu->mp_state) {
+	case VIREO_MP_RUNNABLE:
+		return VIREO_RESUME;
+	case VIREO_MP_SHUTDOWN:
+		run->exit_reason = VIREO_EXIT_SHUTDOWN;
+		return VIREO_USER;
+	case VIREO_MP_HALTED:
+		if (vireo_has_wakeup(vcpu)) {
+			vcpu->mp_state = VIREO_MP_RUNNABLE;
+			vireo_request_set(vcpu, VIREO_REQ_EVENT);
+			return VIREO_RESUME;
+		}
+		break;
+	}
+	/* The flush and event requests are of no use to a vCPU that does not run. */
+	if (vireo_request_take(vcpu, VIREO_REQ_EVENT)) {
+		vireo_collect_nmis(vcpu);
+		return VIREO_AGAIN;
+	}
+	vireo_request_take(vcpu, VIREO_REQ_SYNC);
+	if (vireo_request_take(vcpu, VIREO_REQ_FLUSH))
+		vireo_backend_flush(vcpu);
+	vireo_wait(vcpu);
+	return VIREO_AGAIN;
+}
+
+static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
+{
+	enum vireo_action action;
+	int idx;
+
+	for (;;) {
+		action = vireo_requests_slow(vcpu);
+		if (action == VIREO_AGAIN)
+			continue;
+		if (action != VIREO_RESUME)
+			return action;
+
+		preempt_disable();
+		local_irq_disable();
+		/* Interrupts may have used the FPU since. */
+		if (test_thread_flag(TIF_NEED_FPU_LOAD))
+			switch_fpu_return();
+		vireo_backend_sync_host(vcpu);
+		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
+
+		vtime_account_guest_enter();
+		action = vireo_run_inner(vcpu);
+		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
+		/* A pending interrupt is accounted to the guest that it ended. */
+		local_irq_enable();
+		local_irq_disable();
+		vtime_account_guest_exit();
+		rcu_virt_note_context_switch();
+		local_irq_enable();
+		preempt_enable();
+
+		if (action == VIREO_SLOW) {
+			idx = srcu_read_lock(&vcpu->vm->srcu);
+			action = vireo_handle_exit(vcpu);
+			srcu_read_unlock(&vcpu->vm->srcu, idx);
+			if (WARN_ON_ONCE(action == VIREO_SLOW))
+				vireo_vm_kill(vcpu->vm, "an exit handler wants to be called forever");
+		}
+		if (action == VIREO_USER || action == VIREO_FAIL)
+			return action;
+	}
+}
+
+/* Take what the launcher put into the shared page: each field is read once. */
+static int vireo_take_run_page(struct vireo_vcpu *vcpu)
+{
+	struct vireo_run *run = vcpu->run;
+	u32 gives = READ_ONCE(run->gives);
+	int r;
+
+	if (unlikely(gives)) {
+		struct vireo_sregs sregs;
+		struct vireo_regs regs;
+
+		if (gives & ~(VIREO_GIVE_REGS | VIREO_GIVE_SREGS))
+			return -EINVAL;
+		if (gives & VIREO_GIVE_SREGS) {
+			sregs = run->sregs;
+			r = vireo_check_sregs(vcpu, &sregs);
+			if (r)
+				return r;
+			vireo_set_sregs(vcpu, &sregs);
+		}
+		if (gives & VIREO_GIVE_REGS) {
+			regs = run->regs;
+			vireo_set_regs(vcpu, &regs);
+		}
+		run->gives = 0;
+	}
+
+	if (unlikely(READ_ONCE(run->inject.valid))) {
+		struct vireo_event event = run->inject;
+
+		barrier();
+		event.valid = 1;
+		r = vireo_check_event(&event);
+		if (r)
+			return r;
+		if (vcpu->event_pending)
+			return -EAGAIN;
+		if (event.type == VIREO_EVENT_IRQ && !vireo_extint_ready(vcpu))
+			return -EAGAIN;
+		vcpu->event = event;
+		vcpu->event_pending = true;
+		vcpu->mp_state = VIREO_MP_RUNNABLE;
+		run->inject.valid = 0;
+	}
+	vcpu->irq_window_user = READ_ONCE(run->want_irq_window);
+	if (vcpu->irq_window_user)
+		vireo_request_set(vcpu, VIREO_REQ_EVENT);
+	return 0;
+}
+
+static void vireo_fill_run_page(struct vireo_vcpu *vcpu)
+{
+	struct vireo_run *run = vcpu->run;
+	u32 wants = READ_ONCE(run->wants);
+	u32 flags = 0;
+
+	if (vireo_rflags(vcpu) & X86_EFLAGS_IF)
+		flags |= VIREO_RUN_IF;
+	if (!vcpu->event_pending && vireo_extint_ready(vcpu))
+		flags |= VIREO_RUN_IRQ_READY;
+	run->flags = flags;
+	run->cr8 = vireo_lapic_get_tpr(vcpu);
+	run->rip = vireo_rip(vcpu);
+	if (unlikely(wants & VIREO_WANT_REGS))
+		vireo_get_regs(vcpu, &run->regs);
+	if (unlikely(wants & VIREO_WANT_SREGS))
+		vireo_get_sregs(vcpu, &run->sregs);
+}
+
+int vireo_vcpu_run(struct vireo_vcpu *vcpu)
+{
+	enum vireo_action (*complete)(struct vireo_vcpu *vcpu) = vcpu->complete;
+	struct vireo_run *run = vcpu->run;
+	enum vireo_action action;
+	int idx, r;
+
+	if (unlikely(READ_ONCE(vcpu->vm->dead)))
+		return -EIO;
+	if (unlikely(READ_ONCE(run->immediate_exit)) && !complete && !READ_ONCE(run->gives)) {
+		run->exit_reason = VIREO_EXIT_SIGNAL;
+		return -EINTR;
+	}
+
+	vireo_vcpu_load(vcpu);
+	action = VIREO_RESUME;
+	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
+	if (complete) {
+		vcpu->complete = NULL;
+		idx = srcu_read_lock(&vcpu->vm->srcu);
+		action = complete(vcpu);
+		srcu_read_unlock(&vcpu->vm->srcu, idx);
+	}
+	if (action == VIREO_RESUME || action == VIREO_AGAIN) {
+		r = vireo_take_run_page(vcpu);
+		if (r) {
+			vcpu->run_error = r;
+			action = VIREO_FAIL;
+		} else if (READ_ONCE(run->immediate_exit)) {
+			run->exit_reason = VIREO_EXIT_SIGNAL;
+			vcpu->run_error = -EINTR;
+			action = VIREO_FAIL;
+		} else {
+			vcpu->has_run = true;
+			action = vireo_run_outer(vcpu);
+		}
+	}
+	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
+
+	r = action == VIREO_FAIL ? vcpu->run_error : 0;
+	vcpu->counters.user_exits++;
+	if (!r)
+		vcpu->counters.exits[min_t(u32, run->exit_reason, VIREO_EXIT_REASON_NR - 1)] +=
+			run->exit_reason >= VIREO_EXIT_HARDWARE_NR;
+	vireo_fill_run_page(vcpu);
+	vireo_vcpu_put(vcpu);
+	return r;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM: its life and its file.
+ *
+ * The VM lives as long as any of its files: its own and those of its vCPUs, which
+ * may be closed in any order.  The vCPUs go with the VM.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "core.h"
+#include "hardware.h"
+#include "irq/irq.h"
+#include "mmu/mmu.h"
+#include "pvclock.h"
+#include "region.h"
+
+LIST_HEAD(vireo_vms);
+DEFINE_MUTEX(vireo_vms_lock);
+
+static void vireo_vm_free(struct kref *ref)
+{
+	struct vireo_vm *vm = container_of(ref, struct vireo_vm, ref);
+	u32 i;
+
+	mutex_lock(&vireo_vms_lock);
+	list_del(&vm->list);
+	mutex_unlock(&vireo_vms_lock);
+
+	vireo_backend_vm_flush_free(vm);
+	/* While it is there, MMU notifiers look at the vCPUs. */
+	vireo_mmu_destroy(vm);
+	for (i = 0; i < vm->nr_vcpus; i++) {
+		if (vm->vcpus[i])
+			vireo_vcpu_destroy(vm->vcpus[i]);
+	}
+	vireo_ioeventfd_destroy(vm);
+	vireo_regions_destroy(vm);
+	vireo_backend_vm_destroy(vm);
+	cleanup_srcu_struct(&vm->srcu);
+	mmdrop(vm->mm);
+	kvfree(vm);
+	vireo_hw_put();
+}
+
+void vireo_vm_put(struct vireo_vm *vm)
+{
+	kref_put(&vm->ref, vireo_vm_free);
+}
+
+void vireo_vm_kill(struct vireo_vm *vm, const char *why)
+{
+	struct vireo_vcpu *vcpu;
+	u32 i;
+
+	if (xchg(&vm->dead, true))
+		return;
+	WRITE_ONCE(vm->dead_why, why);
+	pr_err("VM %s (%d) is dead: %s\n", vm->name, task_tgid_nr(current), why);
+	vireo_for_each_vcpu(i, vcpu, vm)
+		vireo_request(vcpu, VIREO_REQ_DEAD);
+}
+
+struct vireo_vcpu *vireo_vcpu_by_id(struct vireo_vm *vm, u32 id)
+{
+	if (id >= VIREO_MAX_VCPUS)
+		return NULL;
+	return smp_load_acquire(&vm->vcpus[id]);
+}
+
+static int vireo_vm_release(struct inode *inode, struct file *file)
+{
+	vireo_vm_put(file->private_data);
+	return 0;
+}
+
+static int vireo_vm_set_region(struct vireo_vm *vm, const void __user *arg, bool set)
+{
+	struct vireo_region region;
+	int r;
+
+	r = vireo_copy_struct(&region, sizeof(region), arg, sizeof(region));
+	if (r)
+		return r;
+	if (region.slot >= VIREO_MAX_REGIONS)
+		return -EINVAL;
+
+	mutex_lock(&vm->lock);
+	r = set ? vireo_region_set(vm, &region) : vireo_region_delete(vm, region.slot);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int vireo_vm_send_msi(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_msi msi;
+	int r;
+
+	r = vireo_copy_struct(&msi, sizeof(msi), arg, sizeof(msi));
+	if (r)
+		return r;
+	return vireo_send_msi(vm, msi.address, msi.data);
+}
+
+static int vireo_vm_ioeventfd(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_ioeventfd io;
+	int r;
+
+	r = vireo_copy_struct(&io, sizeof(io), arg, sizeof(io));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_ioeventfd_set(vm, &io);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long data)
+{
+	struct vireo_vm *vm = file->private_data;
+	void __user *arg = (void __user *)data;
+
+	if (vm->mm != current->mm)
+		return -EIO;
+	if (READ_ONCE(vm->dead))
+		return -EIO;
+
+	switch (cmd) {
+	case VIREO_SET_REGION:
+		return vireo_vm_set_region(vm, arg, true);
+	case VIREO_DEL_REGION:
+		return vireo_vm_set_region(vm, arg, false);
+	case VIREO_CREATE_VCPU:
+		return vireo_vcpu_create(vm, arg);
+	case VIREO_SEND_MSI:
+		return vireo_vm_send_msi(vm, arg);
+	case VIREO_SET_IOEVENTFD:
+		return vireo_vm_ioeventfd(vm, arg);
+	case VIREO_GET_STATE:
+		return vireo_vm_get_state(vm, arg);
+	case VIREO_SET_STATE:
+		return vireo_vm_set_state(vm, arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+const struct file_operations vireo_vm_fops = {
+	.owner = THIS_MODULE,
+	.release = vireo_vm_release,
+	.unlocked_ioctl = vireo_vm_ioctl,
+	.compat_ioctl = vireo_vm_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct vireo_vm *vireo_vm_new(const struct vireo_vm_config *config)
+{
+	struct vireo_vm *vm;
+	int r;
+
+	vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&vm->ref);
+	mutex_init(&vm->lock);
+	rwlock_init(&vm->mmu.lock);
+	vm->flags = config->flags;
+	memcpy(vm->name, config->name, sizeof(vm->name));
+	vm->tsc_base = rdtsc_ordered();
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+
+	r = init_srcu_struct(&vm->srcu);
+	if (r)
+		goto mm;
+	r = vireo_hw_get();
+	if (r)
+		goto srcu;
+	r = vireo_backend_vm_create(vm);
+	if (r)
+		goto hw;
+	r = vireo_regions_create(vm);
+	if (r)
+		goto backend;
+	r = vireo_mmu_create(vm);
+	if (r)
+		goto regions;
+	vireo_pvclock_set(vm, 0);
+
+	mutex_lock(&vireo_vms_lock);
+	list_add(&vm->list, &vireo_vms);
+	mutex_unlock(&vireo_vms_lock);
+	return vm;
+
+regions:
+	vireo_regions_destroy(vm);
+backend:
+	vireo_backend_vm_destroy(vm);
+hw:
+	vireo_hw_put();
+srcu:
+	cleanup_srcu_struct(&vm->srcu);
+mm:
+	mmdrop(vm->mm);
+	kvfree(vm);
+	return ERR_PTR(r);
+}
+
+int vireo_vm_create(const struct vireo_vm_config __user *arg)
+{
+	struct vireo_vm_config config;
+	struct vireo_vm *vm;
+	int r;
+
+	r = vireo_copy_struct(&config, sizeof(config), arg, sizeof(config));
+	if (r)
+		return r;
+	if (config.pad || (config.flags & ~VIREO_VM_REPORT_MSRS))
+		return -EINVAL;
+	if (strnlen(config.name, sizeof(config.name)) == sizeof(config.name))
+		return -EINVAL;
+
+	vm = vireo_vm_new(&config);
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	r = anon_inode_getfd("vireo-vm", &vireo_vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (r < 0)
+		vireo_vm_put(vm);
+	return r;
+}
