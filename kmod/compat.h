@@ -6,6 +6,8 @@
 #ifndef VIREO_COMPAT_H
 #define VIREO_COMPAT_H
 
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
 #include <linux/version.h>
 #include <asm/fpu/api.h>
 
@@ -30,6 +32,16 @@ static inline void vireo_eventfd_signal(struct eventfd_ctx *ctx)
 	eventfd_signal(ctx);
 #else
 	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* Running a guest is to RCU what running a program is.  6.3 dropped the argument. */
+static inline void vireo_rcu_quiescent(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	rcu_virt_note_context_switch();
+#else
+	rcu_virt_note_context_switch(smp_processor_id());
 #endif
 }
 

@@ -7,7 +7,8 @@
  * interrupts on.  See enum vireo_action.
  */
 #include <linux/nospec.h>
-#include <asm/debugreg.h>
+#include <linux/sched.h>
+#include <asm/trapnr.h>
 #include <uapi/linux/kvm_para.h>
 
 #include "core.h"
@@ -320,17 +321,54 @@ static enum vireo_action vireo_write_done(struct vireo_vcpu *vcpu, int r)
 	return VIREO_RESUME;
 }
 
+/*
+ * The processor named the control register alone: the instruction, which vireo_insn_ready() has
+ * decoded, tells the rest.
+ *
+ * Return: false if its operand is in memory.
+ */
+static bool vireo_find_cr_op(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_emu_insn *insn = &vcpu->emu.insn;
+	u8 rm = (insn->modrm & 7) | (insn->rex & 1) << 3;
+	struct vireo_exit *exit = &vcpu->exit;
+
+	if (insn->map != VIREO_EMU_MAP_0F)
+		return false;
+	switch (insn->opcode) {
+	case 0x20:
+		/* MOV to and from CR ignore ModRM.mod: the operand is a register. */
+		exit->cr.op = VIREO_CR_READ;
+		exit->cr.gpr = rm;
+		return true;
+	case 0x22:
+		exit->cr.op = VIREO_CR_WRITE;
+		exit->cr.gpr = rm;
+		return true;
+	case 0x06:
+		exit->cr.op = VIREO_CR_CLTS;
+		return true;
+	case 0x01:
+		if ((insn->modrm & 0xf8) != 0xf0)
+			return false;
+		exit->cr.op = VIREO_CR_LMSW;
+		exit->cr.lmsw = vireo_gpr(vcpu, rm);
+		return true;
+	}
+	return false;
+}
+
 static enum vireo_action vireo_exit_cr(struct vireo_vcpu *vcpu)
 {
 	const struct vireo_exit *exit = &vcpu->exit;
 	u64 value;
 	int r;
 
-	if (unlikely(exit->cr.op == VIREO_CR_INTERPRET))
-		return vireo_interpret(vcpu, VIREO_EMU_NO_GPA);
 	r = vireo_insn_ready(vcpu);
 	if (unlikely(r))
 		return vireo_not_ready(r);
+	if (unlikely(exit->cr.op == VIREO_CR_INTERPRET) && !vireo_find_cr_op(vcpu))
+		return vireo_interpret(vcpu, VIREO_EMU_NO_GPA);
 
 	switch (exit->cr.op) {
 	case VIREO_CR_READ:

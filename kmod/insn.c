@@ -347,6 +347,7 @@ static u64 vireo_emu_get_xcr0(struct vireo_emu *e)
 	VIREO_XMM_CASE(9, op) VIREO_XMM_CASE(10, op) VIREO_XMM_CASE(11, op)	\
 	VIREO_XMM_CASE(12, op) VIREO_XMM_CASE(13, op) VIREO_XMM_CASE(14, op)	\
 	VIREO_XMM_CASE(15, op)
+#define VIREO_XMM_SWITCH(nr, op)	do { switch (nr) { VIREO_XMM_ALL(op) } } while (0)
 #define VIREO_XMM_STORE(n)	asm volatile("movdqu %%xmm" #n ", %0" : "=m"(*(u8 (*)[16])data))
 #define VIREO_XMM_LOAD(n)	asm volatile("movdqu %0, %%xmm" #n : : "m"(*(const u8 (*)[16])data))
 #define VIREO_YMM_STORE(n)	asm volatile("vmovdqu %%ymm" #n ", %0" : "=m"(*(u8 (*)[32])data))
@@ -367,11 +368,10 @@ static int vireo_emu_get_vec(struct vireo_emu *e, u32 nr, void *data, u32 len)
 	if (nr > 15 || len > 32 || (len == 32 && !boot_cpu_has(X86_FEATURE_AVX)))
 		return VIREO_EMU_UNHANDLED;
 	vireo_fpu_begin();
-	if (len == 32) {
-		switch (nr) { VIREO_XMM_ALL(VIREO_YMM_STORE) }
-	} else {
-		switch (nr) { VIREO_XMM_ALL(VIREO_XMM_STORE) }
-	}
+	if (len == 32)
+		VIREO_XMM_SWITCH(nr, VIREO_YMM_STORE);
+	else
+		VIREO_XMM_SWITCH(nr, VIREO_XMM_STORE);
 	fpregs_unlock();
 	return VIREO_EMU_OK;
 }
@@ -384,13 +384,12 @@ static int vireo_emu_set_vec(struct vireo_emu *e, u32 nr, const void *data, u32 
 	if (nr > 15 || len > 32 || (zero_upper && !boot_cpu_has(X86_FEATURE_AVX)))
 		return VIREO_EMU_UNHANDLED;
 	vireo_fpu_begin();
-	if (len == 32) {
-		switch (nr) { VIREO_XMM_ALL(VIREO_YMM_LOAD) }
-	} else if (zero_upper) {
-		switch (nr) { VIREO_XMM_ALL(VIREO_YMM_LOAD_XMM) }
-	} else {
-		switch (nr) { VIREO_XMM_ALL(VIREO_XMM_LOAD) }
-	}
+	if (len == 32)
+		VIREO_XMM_SWITCH(nr, VIREO_YMM_LOAD);
+	else if (zero_upper)
+		VIREO_XMM_SWITCH(nr, VIREO_YMM_LOAD_XMM);
+	else
+		VIREO_XMM_SWITCH(nr, VIREO_XMM_LOAD);
 	fpregs_unlock();
 	return VIREO_EMU_OK;
 }

@@ -108,8 +108,7 @@ static int vireo_msr_get_value(struct vireo_vcpu *vcpu, u32 index, u64 *data)
 		*data = vcpu->bios_sign_id;
 		return 0;
 	case MSR_IA32_MISC_ENABLE:
-		if (vireo_caps.vendor != VIREO_VENDOR_INTEL)
-			return -ENOENT;
+		/* Only a value; on both families, so that one list of MSRs is that of all hosts. */
 		*data = vcpu->misc_enable;
 		return 0;
 	case MSR_IA32_FEAT_CTL:
@@ -214,8 +213,7 @@ static int vireo_msr_set_value(struct vireo_vcpu *vcpu, u32 index, u64 data, boo
 		       (index == MSR_IA32_UCODE_WRITE ? VIREO_VENDOR_INTEL : VIREO_VENDOR_AMD) ?
 		       0 : -ENOENT;
 	case MSR_IA32_MISC_ENABLE:
-		if (vireo_caps.vendor != VIREO_VENDOR_INTEL)
-			return -ENOENT;
+		/* Only a value; on both families, so that one list of MSRs is that of all hosts. */
 		vcpu->misc_enable = data;
 		return 0;
 	case MSR_IA32_FEAT_CTL:

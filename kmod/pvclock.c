@@ -5,7 +5,7 @@
  * A VM has one clock.  If the host itself tells the time by the TSC, the clock is
  * a function of the host's TSC from the moment it is set:
  *
- *	clock_offset + scale(TSC - clock_tsc)
+ *	clock_offset + scale(TSC - clock_tsc, clock_khz)
  *
  * with the very multiplication that the guest does.  All vCPUs whose TSC has the
  * same offset then get the same pair (TSC, time) in their pages, which never has to be
@@ -84,21 +84,16 @@ static bool vireo_host_tsc_stable(void)
 	return snapshot.cycles >= before && snapshot.cycles <= after;
 }
 
-static u64 vireo_pvclock_ticks_to_ns(u64 ticks)
+/* Under the lock: the clock at a reading of both host clocks. */
+static u64 vireo_pvclock_at(const struct vireo_vm *vm, u64 tsc, u64 host_ns)
 {
 	u32 mul;
 	s8 shift;
 
-	vireo_pvclock_scale(max(tsc_khz, 1U), &mul, &shift);
-	return pvclock_scale_delta(ticks, mul, shift);
-}
-
-/* Under the lock: the clock at a reading of both host clocks. */
-static u64 vireo_pvclock_at(const struct vireo_vm *vm, u64 tsc, u64 host_ns)
-{
-	if (vm->clock_tsc)
-		return vm->clock_offset + vireo_pvclock_ticks_to_ns(tsc - vm->clock_tsc);
-	return host_ns + vm->clock_offset;
+	if (!vm->clock_tsc)
+		return host_ns + vm->clock_offset;
+	vireo_pvclock_scale(vm->clock_khz, &mul, &shift);
+	return vm->clock_offset + pvclock_scale_delta(tsc - vm->clock_tsc, mul, shift);
 }
 
 /* Under the lock: the host no longer trusts its TSC. */
@@ -141,6 +136,8 @@ void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
 	if (stable) {
 		WRITE_ONCE(vm->clock_offset, ns);
 		WRITE_ONCE(vm->clock_tsc, rdtsc_ordered() ?: 1);
+		/* The host may yet find a better figure; what is told to the guest stays. */
+		vm->clock_khz = max(tsc_khz, 1U);
 	} else {
 		WRITE_ONCE(vm->clock_offset, ns - vireo_host_ns());
 		WRITE_ONCE(vm->clock_tsc, 0);
@@ -149,15 +146,17 @@ void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
 	vireo_pvclock_changed(vm);
 }
 
-/* One page serves all vCPUs (in the guest's vDSO) only if all have one TSC. */
+/*
+ * One page serves all vCPUs (in the guest's vDSO) only if all have one TSC.  Without TSC
+ * scaling all tick as the host's, so that their offsets make the only difference.
+ */
 static bool vireo_pvclock_one_tsc(struct vireo_vcpu *vcpu)
 {
 	struct vireo_vcpu *other;
 	u32 i;
 
 	vireo_for_each_vcpu(i, other, vcpu->vm) {
-		if (READ_ONCE(other->tsc_offset) != vcpu->tsc_offset ||
-		    READ_ONCE(other->tsc_khz) != vcpu->tsc_khz)
+		if (READ_ONCE(other->tsc_offset) != vcpu->tsc_offset)
 			return false;
 	}
 	return true;
@@ -169,6 +168,7 @@ void vireo_pvclock_fill(struct vireo_vcpu *vcpu, struct pvclock_vcpu_time_info *
 	struct vireo_vm *vm = vcpu->vm;
 	bool stable = vireo_host_tsc_stable(), left = false;
 	unsigned long flags;
+	u32 mul, khz;
 	u64 tsc, ns;
 	s8 shift;
 
@@ -180,16 +180,19 @@ void vireo_pvclock_fill(struct vireo_vcpu *vcpu, struct pvclock_vcpu_time_info *
 	if (vm->clock_tsc) {
 		tsc = vm->clock_tsc;
 		ns = vm->clock_offset;
+		khz = vm->clock_khz;
 	} else {
 		tsc = rdtsc_ordered();
 		ns = vireo_pvclock_at(vm, tsc, vireo_host_ns());
+		khz = max(tsc_khz, 1U);
 	}
 	page->flags = vm->clock_tsc && vireo_pvclock_one_tsc(vcpu) ? PVCLOCK_TSC_STABLE_BIT : 0;
 	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
 
 	page->tsc_timestamp = tsc + vcpu->tsc_offset;
 	page->system_time = ns;
-	vireo_pvclock_scale(max(vcpu->tsc_khz, 1U), &page->tsc_to_system_mul, &shift);
+	vireo_pvclock_scale(khz, &mul, &shift);
+	page->tsc_to_system_mul = mul;
 	page->tsc_shift = shift;
 	if (left) {
 		pr_info("%s: the host's TSC is not stable any more, the guest's clock is sampled\n",

@@ -18,6 +18,7 @@
 #include <trace/events/ipi.h>
 #include <asm/fpu/xcr.h>
 
+#include "compat.h"
 #include "core.h"
 #include "irq/irq.h"
 #include "pvclock.h"
@@ -98,6 +99,7 @@ static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
 	if (READ_ONCE(vcpu->requests) & ~fast)
 		return VIREO_AGAIN;
 	if (READ_ONCE(vcpu->run_mode) != VIREO_IN_GUEST)
+		/* Pairs with vireo_request_set(): mode before requests. */
 		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
 	vireo_request_take(vcpu, VIREO_REQ_SYNC);
 	if (vireo_request_take(vcpu, VIREO_REQ_FLUSH)) {
@@ -257,16 +259,18 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 		if (test_thread_flag(TIF_NEED_FPU_LOAD))
 			switch_fpu_return();
 		vireo_backend_sync_host(vcpu);
+		/* Pairs with vireo_request_set(): mode before requests. */
 		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
 
 		vtime_account_guest_enter();
 		action = vireo_run_inner(vcpu);
+		/* Whoever sees this mode sees what the exit left behind. */
 		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
 		/* A pending interrupt is accounted to the guest that it ended. */
 		local_irq_enable();
 		local_irq_disable();
 		vtime_account_guest_exit();
-		rcu_virt_note_context_switch();
+		vireo_rcu_quiescent();
 		local_irq_enable();
 		preempt_enable();
 

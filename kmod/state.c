@@ -341,6 +341,7 @@ static int vireo_check_msrs(struct vireo_vcpu *vcpu, const struct vireo_msr *msr
 static int vireo_check_block(struct vireo_vcpu *vcpu, u16 type, const void *p, u32 len)
 {
 	u32 fixed = vireo_fixed_size(type);
+	const struct vireo_tsc *tsc = p;
 
 	if (fixed && len != fixed)
 		return -EINVAL;
@@ -359,11 +360,8 @@ static int vireo_check_block(struct vireo_vcpu *vcpu, u16 type, const void *p, u
 		return vireo_lapic_check_state(vcpu, p);
 	case VIREO_BLOCK_EVENTS:
 		return vireo_check_events(p);
-	case VIREO_BLOCK_TSC: {
-		const struct vireo_tsc *tsc = p;
-
+	case VIREO_BLOCK_TSC:
 		return tsc->pad || tsc->khz != vcpu->tsc_khz ? -EINVAL : 0;
-	}
 	}
 	return -ENOENT;
 }

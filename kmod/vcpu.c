@@ -403,7 +403,9 @@ int vireo_vcpu_create(struct vireo_vm *vm, const struct vireo_vcpu_config __user
 		goto unlock;
 	}
 	kref_get(&vm->ref);
+	/* Pairs with vireo_for_each_vcpu() and vireo_vcpu_by_id(): a whole vCPU, or none. */
 	smp_store_release(&vm->vcpus[config.id], vcpu);
+	/* Likewise: the count after the pointers it covers. */
 	if (config.id >= vm->nr_vcpus)
 		smp_store_release(&vm->nr_vcpus, config.id + 1);
 	mutex_unlock(&vm->lock);

@@ -60,7 +60,7 @@ enum {
 #define VIREO_ACCESS_USER	(1U << 3)	/* walker only: CPL 3 access */
 #define VIREO_ACCESS_IMPLICIT	(1U << 4)	/* walker only: implicit supervisor access (GDT, IDT, TSS) */
 
-/* VIREO_CR_INTERPRET: the processor says no more than the number: the interpreter finds out. */
+/* VIREO_CR_INTERPRET: the processor says no more than the number; see vireo_find_cr_op(). */
 enum vireo_cr_op {
 	VIREO_CR_WRITE, VIREO_CR_READ, VIREO_CR_CLTS, VIREO_CR_LMSW, VIREO_CR_INTERPRET
 };
@@ -333,6 +333,7 @@ struct vireo_vm {
 	u64 tsc_base;			/* host TSC at creation: guest TSC starts at 0 */
 	s64 clock_offset;		/* kvm-clock, see pvclock.c */
 	u64 clock_tsc;			/* host TSC at clock_offset, 0: clock is the host's + clock_offset */
+	u32 clock_khz;			/* frequency that goes with clock_tsc */
 	u64 wall_clock_gpa;
 
 	/* irq/ */
@@ -387,6 +388,7 @@ static inline bool vireo_request_take(struct vireo_vcpu *vcpu, enum vireo_reques
 	if (!test_bit(req, &vcpu->requests))
 		return false;
 	clear_bit(req, &vcpu->requests);
+	/* What the request is about is read after the bit is gone, so a new one is not lost. */
 	smp_mb__after_atomic();
 	return true;
 }
@@ -394,8 +396,10 @@ static inline bool vireo_request_take(struct vireo_vcpu *vcpu, enum vireo_reques
 /* Set a request; the vCPU sees it before it next enters the guest. */
 static inline void vireo_request_set(struct vireo_vcpu *vcpu, enum vireo_request req)
 {
+	/* What the request is about, then the bit, then the look at run_mode. */
 	smp_mb__before_atomic();
 	set_bit(req, &vcpu->requests);
+	/* Pairs with the full barrier after run_mode is set. */
 	smp_mb__after_atomic();
 }
 
@@ -439,9 +443,23 @@ void vireo_vcpu_put(struct vireo_vcpu *vcpu);
 
 struct vireo_vcpu *vireo_vcpu_by_id(struct vireo_vm *vm, u32 id);
 
+/* The next vCPU from *@i on, NULL after the last. */
+static inline struct vireo_vcpu *vireo_vcpu_next(struct vireo_vm *vm, u32 *i)
+{
+	/* Pairs with vireo_vcpu_create(): the count covers whole pointers. */
+	while (*i < smp_load_acquire(&vm->nr_vcpus)) {
+		/* Pairs with vireo_vcpu_create(): a whole vCPU, or none. */
+		struct vireo_vcpu *vcpu = smp_load_acquire(&vm->vcpus[*i]);
+
+		if (vcpu)
+			return vcpu;
+		++*i;
+	}
+	return NULL;
+}
+
 #define vireo_for_each_vcpu(i, vcpu, vm)				\
-	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus); (i)++)	\
-		if (!((vcpu) = smp_load_acquire(&(vm)->vcpus[i]))) {} else
+	for ((i) = 0; ((vcpu) = vireo_vcpu_next(vm, &(i))); (i)++)
 
 /* ------------------------------------------------------------------ */
 /* exit.c: events                                                       */

@@ -67,6 +67,7 @@ struct vireo_vcpu *vireo_vcpu_by_id(struct vireo_vm *vm, u32 id)
 {
 	if (id >= VIREO_MAX_VCPUS)
 		return NULL;
+	/* Pairs with vireo_vcpu_create(). */
 	return smp_load_acquire(&vm->vcpus[id]);
 }
 

@@ -217,7 +217,7 @@ static noinline u32 decode_vex(struct vireo_emu_insn *insn, const u8 **pp, u32 e
 }
 
 /* The opcodes whose meaning hangs on more than ModRM and the mandatory prefix. */
-static u32 decode_special(struct vireo_emu_insn *insn, u32 ent)
+static u32 decode_special(struct vireo_emu_insn *insn, u32 ent, u32 features)
 {
 	u32 prefix = insn->prefix, mem = insn->modrm < 0xc0;
 
@@ -227,6 +227,9 @@ static u32 decode_special(struct vireo_emu_insn *insn, u32 ent)
 		if (insn->mode == VIREO_EMU_PROT64)
 			return ent;
 		return OP_ARPL | EMU_F_EG | EMU_MODRM | EMU_PROT | EMU_WR;
+	case OP_NOP:
+		/* 0F 0D, PREFETCH: with a register a NOP of Intel's, undefined at AMD */
+		return !mem && (features & VIREO_EMU_F_AMD) ? OP_UD : ent;
 	case OP_NOP90:
 		if (insn->rex & 1)
 			return OP_XCHG | EMU_F_O;
@@ -528,7 +531,7 @@ static int decode(struct vireo_emu_insn *insn, u32 mode, u32 features, const u8 
 	if (unlikely(ent & (EMU_ESC | EMU_PROT | EMU_ONLY64 | EMU_P_MASK)) ||
 	    unlikely(prefix & VIREO_EMU_PFX_LOCK)) {
 		if (ent & EMU_ESC)
-			ent = decode_special(insn, ent);
+			ent = decode_special(insn, ent, features);
 		if (!valid(insn, ent))
 			goto undefined;
 	}

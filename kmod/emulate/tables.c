@@ -3,8 +3,9 @@
  * The opcode maps.
  *
  * From the opcode maps of the Intel SDM (volume 2, appendix A) and the AMD APM
- * (volume 3, appendix A). A row that is not listed is an undefined opcode; the
- * tests compile this file with -Werror=override-init, so none is listed twice.
+ * (volume 3, appendix A). A row that is not listed is an undefined opcode, and so
+ * are UD0, UD1 and UD2, which are defined to be that. The tests compile this file
+ * with -Werror=override-init, so none is listed twice.
  * EMU_P_* on a row means that the prefixes 66, F3, F2 select the instruction and
  * combinations that are not named are undefined; rows without it ignore them.
  */
@@ -213,8 +214,7 @@ const u32 emu_map_0f[256] = {
 	[0x07] = R(SYSRET),
 	[0x08] = R(INVD),
 	[0x09] = R(WBINVD),
-	[0x0b] = R(UD),
-	[0x0d] = R(NOP) | M | MEM,
+	[0x0d] = R(NOP) | M | ESC,
 	[0x0e] = R(NONE),
 	[0x0f] = NONE | IB,
 	[0x10] = R(MOVUPS) | GE | ALL,
@@ -293,7 +293,6 @@ const u32 emu_map_0f[256] = {
 	[0xb6] = R(MOVZX8) | GE,
 	[0xb7] = R(MOVZX16) | GE,
 	[0xb8] = R(POPCNT) | GE | PF3,
-	[0xb9] = R(UD) | M,
 	[0xba] = GRP(8) | IB,
 	[0xbb] = R(BTC) | EG | LOCK | WR,
 	[0xbc] = R(BSF) | GE,
@@ -322,7 +321,6 @@ const u32 emu_map_0f[256] = {
 	[0xf1 ... 0xf6] = NONE | N6,
 	[0xf7] = NONE | N6 | REG,
 	[0xf8 ... 0xfe] = NONE | N6,
-	[0xff] = R(UD) | M,
 };
 
 const u32 emu_map_0f38[256] = {
@@ -520,12 +518,12 @@ const u32 emu_0f01[64] = {
 	[0x30 ... 0x37] = R(LMSW) | EMU_F_E,
 	[0x38] = R(SWAPGS) | ONLY64,
 	[0x39] = R(RDTSCP),
-	[0x3a] = R(NONE),			/* MONITORX, MCOMMIT */
-	[0x3b] = R(NONE),			/* MWAITX */
+	[0x3a] = R(NONE) | NP | PF3,		/* MONITORX, MCOMMIT */
+	[0x3b] = R(NONE) | NP,			/* MWAITX */
 	[0x3c] = R(NONE),			/* CLZERO */
 	[0x3d] = R(NONE),			/* RDPRU */
-	[0x3e] = R(NONE),			/* INVLPGB, RMPADJUST, RMPUPDATE */
-	[0x3f] = R(NONE),			/* TLBSYNC, PVALIDATE, PSMASH */
+	[0x3e] = R(NONE) | NP | PF3 | PF2,	/* INVLPGB, RMPADJUST, RMPUPDATE */
+	[0x3f] = R(NONE) | NP | PF3 | PF2,	/* TLBSYNC, PVALIDATE, PSMASH */
 };
 
 #define BITS(lo, hi)	((0xffffffffu >> (31 - ((hi) - (lo)))) << (lo))

@@ -25,7 +25,7 @@ static_assert(APIC_BASE_MSR == 0x800);
 
 /* SDM vol. 3, figure 11-12: all ICR bits that can be written; 12 is read-only in xAPIC, gone in x2APIC. */
 #define ICR_BUSY		0x1000U
-#define ICR_BITS		0xcefffU
+#define ICR_BITS		0xccfffU
 #define ICR_RESERVED		(~(ICR_BITS | ICR_BUSY))
 
 #define SVR_BITS		0x3ffU		/* vector, enable, focus checking */

@@ -201,10 +201,14 @@ static enum hrtimer_restart lapic_deadline_expired(struct vireo_lapic_state *l)
 
 static noinline void lapic_deadline_queue(struct vireo_lapic_state *l, u64 deadline)
 {
+	u64 now;
+
 	hrtimer_cancel(&l->timer);
 	WRITE_ONCE(l->queued_at, deadline);
 	smp_store_release(&l->queued, 1);
-	lapic_timer_start(l, ktime_get() + lapic_ticks_to_ns(deadline - rdtsc()));
+	/* It may have come meanwhile. */
+	now = rdtsc();
+	lapic_timer_start(l, ktime_get() + lapic_ticks_to_ns(deadline > now ? deadline - now : 0));
 }
 
 u64 vireo_lapic_get_tsc_deadline(struct vireo_vcpu *vcpu)

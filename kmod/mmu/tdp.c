@@ -140,6 +140,27 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
 	}
 }
 
+static bool tdp_is_empty(const u64 *table)
+{
+	int i;
+
+	for (i = 0; i < TDP_ENTRIES; i++) {
+		if (table[i])
+			return false;
+	}
+	return true;
+}
+
+/* Take a table out of the tree, at the entry that points to it. */
+static void tdp_cut(u64 *e, u64 *table, int level, struct list_head *cut)
+{
+	struct page *page = virt_to_page(table);
+
+	WRITE_ONCE(*e, 0);
+	set_page_private(page, level);
+	list_add(&page->lru, cut);
+}
+
 static bool tdp_zap_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end,
 			  struct list_head *cut)
 {
@@ -151,24 +172,25 @@ static bool tdp_zap_table(struct vireo_mmu *mmu, u64 *table, int level, u64 star
 	for (; gfn < end; gfn += span) {
 		u64 *e = &table[tdp_index(gfn, level)];
 		u64 entry = READ_ONCE(*e);
+		u64 *next;
 
 		if (!entry)
 			continue;
+		next = tdp_table(format, entry);
 		if (tdp_is_leaf(entry, level)) {
 			/* The processor may be setting its accessed bit: take all at once. */
 			xchg(e, 0);
 			atomic_long_dec(&mmu->pages[level]);
 			found = true;
 		} else if (start <= gfn && gfn + span <= end) {
-			struct page *page = virt_to_page(tdp_table(format, entry));
-
-			WRITE_ONCE(*e, 0);
-			set_page_private(page, level - 1);
-			list_add(&page->lru, cut);
+			tdp_cut(e, next, level - 1, cut);
 			found = true;
-		} else {
-			found |= tdp_zap_table(mmu, tdp_table(format, entry), level - 1,
-					       max(start, gfn), min(end, gfn + span), cut);
+		} else if (tdp_zap_table(mmu, next, level - 1, max(start, gfn),
+					 min(end, gfn + span), cut)) {
+			/* An empty table would only keep a large page out. */
+			if (tdp_is_empty(next))
+				tdp_cut(e, next, level - 1, cut);
+			found = true;
 		}
 	}
 	return found;

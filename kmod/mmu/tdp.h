@@ -146,7 +146,7 @@ void vireo_tdp_destroy(struct vireo_mmu *mmu);
  * @entry: result: the entry, in its table
  *
  * Stops above @level at a leaf that is there, and goes below it if a table is there: where
- * small pages are mapped they stay until the whole range is zapped, which
+ * small pages are mapped they stay until the last of them is zapped, which
  * takes the table away too.  (The host gives notice of the whole range before it
  * replaces small pages by a large one, so that is what brings large mappings back.)
  *
@@ -163,7 +163,7 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
  * @cut: tables that fell out are put on this list
  *
  * Work is bounded by the depth, not by the range: whatever lies inside as a whole is
- * cut off at its root.  The processors may still walk the tables on @cut, and use cached
+ * cut off at its root, and so are tables that become empty.  The processors may still walk the tables on @cut, and use cached
  * entries, until their TLBs are flushed; after that vireo_tdp_free() is due.
  *
  * Return: true if there was something, so that a flush is needed.

@@ -5,7 +5,6 @@
  * svm_enter() is what every exit pays for: it does itself what all exits need and those of one plain
  * instruction; the others go on in svm_exit_other().
  */
-#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <asm/debugreg.h>
 #include <asm/trapnr.h>
@@ -26,11 +25,11 @@ static_assert(offsetof(struct vireo_vcpu, gpr) == 0);
 #define SVM_IRET	0x800
 #define SVM_KIND	0xf00
 
-/* The rest is 0: no such exit is known. */
+/* What is not listed is 0: no such exit is known.  Any index of 8 bits is inside. */
 #define SVM_EXIT(reason, kind) (VIREO_EXIT_##reason | SVM_##kind)
 static_assert(VIREO_EXIT_HARDWARE_NR <= 0x100 && VIREO_EXIT_NONE == 0);
 
-static const u16 svm_exits[VMEXIT_LAST + 1] = {
+static const u16 svm_exits[0x100] = {
 	[VMEXIT_CR_READ ... VMEXIT_CR_READ + 15] = SVM_EXIT(CR, CR),
 	[VMEXIT_CR_WRITE ... VMEXIT_CR_WRITE + 15] = SVM_EXIT(CR, CR),
 	[VMEXIT_DR_READ ... VMEXIT_DR_READ + 15] = SVM_EXIT(DR, DR),
@@ -254,13 +253,14 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	unsigned long vmcb_pa, host_pa;
-	struct vmcb_control *c;
 	struct vmcb *vmcb;
 	u64 code;
 	u32 how;
 
-	if (unlikely(vcpu->dirty | svm->work))
-		svm_work_entry(vcpu);
+	if (unlikely(vcpu->dirty | svm->work)) {
+		vcpu = svm_work_entry(vcpu);
+		svm = to_svm(vcpu);
+	}
 	vmcb = svm->vmcb;
 	vmcb->save.rax = vcpu->gpr[VIREO_RAX];
 	vmcb->save.cr2 = vcpu->cr2;
@@ -273,22 +273,26 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 
 	svm = to_svm(vcpu);
 	vmcb = svm->vmcb;
-	c = &vmcb->control;
 	vcpu->gpr[VIREO_RAX] = vmcb->save.rax;
 	vcpu->cr2 = vmcb->save.cr2;
 	vcpu->avail = 0;
-	c->clean = VMCB_CLEAN_ALL;
-	c->tlb_control = VMCB_TLB_KEEP;
-	if (unlikely(hw_breakpoint_active()))
-		svm_host_breakpoints(vcpu);
-	if (unlikely((s32)(c->exit_int_info | svm->work) < 0))
-		svm_work_exit(vcpu);
+	vmcb->control.clean = VMCB_CLEAN_ALL;
+	vmcb->control.tlb_control = VMCB_TLB_KEEP;
+	if (unlikely(hw_breakpoint_active())) {
+		vcpu = svm_host_breakpoints(vcpu);
+		svm = to_svm(vcpu);
+		vmcb = svm->vmcb;
+	}
+	if (unlikely((s32)(vmcb->control.exit_int_info | svm->work) < 0)) {
+		vcpu = svm_work_exit(vcpu);
+		vmcb = to_vmcb(vcpu);
+	}
 
-	code = c->exit_code;
+	code = vmcb->control.exit_code;
 	vcpu->exit.code = code;
 	how = 0;
-	if (likely(code <= VMEXIT_LAST))
-		how = svm_exits[array_index_nospec(code, ARRAY_SIZE(svm_exits))];
+	if (likely(code < ARRAY_SIZE(svm_exits)))
+		how = svm_exits[(u8)code];
 	if (likely(how - 1 < 0xff))
 		svm_set_exit(&vcpu->exit, how, svm_insn_len(vmcb));
 	else

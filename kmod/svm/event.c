@@ -314,7 +314,7 @@ static void svm_open_nmi_window(struct svm_vcpu *svm)
 	vmcb->save.rflags |= X86_EFLAGS_TF;
 }
 
-void svm_work_entry(struct vireo_vcpu *vcpu)
+struct vireo_vcpu *svm_work_entry(struct vireo_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
@@ -322,6 +322,7 @@ void svm_work_entry(struct vireo_vcpu *vcpu)
 		svm_write_regs(vcpu);
 	if (svm->work & SVM_WORK_NMI_WINDOW)
 		svm_open_nmi_window(svm);
+	return vcpu;
 }
 
 /* Take our TF back, unless the IRET that was stepped over has brought the guest's own. */
@@ -354,7 +355,7 @@ bool svm_step_done(struct vireo_vcpu *vcpu)
 }
 
 /* Called for each exit while svm->work is not 0, and for those that broke off a delivery. */
-void svm_work_exit(struct vireo_vcpu *vcpu)
+struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
@@ -376,4 +377,5 @@ void svm_work_exit(struct vireo_vcpu *vcpu)
 		svm_work_drop(svm, SVM_WORK_NMI_WINDOW);
 		vireo_request_set(vcpu, VIREO_REQ_EVENT);
 	}
+	return vcpu;
 }

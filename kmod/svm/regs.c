@@ -341,13 +341,14 @@ void svm_dr_save(struct vireo_vcpu *vcpu)
  * The host has breakpoints on this CPU, and #VMEXIT has disabled them.  Guest and host cannot both
  * have the registers: the guest gets its own back when it next asks for them.
  */
-void svm_host_breakpoints(struct vireo_vcpu *vcpu)
+struct vireo_vcpu *svm_host_breakpoints(struct vireo_vcpu *vcpu)
 {
 	if (vcpu->dr_loaded) {
 		svm_dr_take(vcpu);
 		vcpu->dr_loaded = false;
 	}
 	hw_breakpoint_restore();
+	return vcpu;
 }
 
 u64 svm_get_dr7(struct vireo_vcpu *vcpu)

@@ -209,7 +209,7 @@ void svm_dr_load(struct vireo_vcpu *vcpu);
 void svm_dr_save(struct vireo_vcpu *vcpu);
 u64 svm_get_dr7(struct vireo_vcpu *vcpu);
 void svm_set_dr7(struct vireo_vcpu *vcpu, u64 value);
-void svm_host_breakpoints(struct vireo_vcpu *vcpu);
+struct vireo_vcpu *svm_host_breakpoints(struct vireo_vcpu *vcpu);
 
 /* event.c */
 int svm_skip(struct vireo_vcpu *vcpu);
@@ -223,9 +223,12 @@ void svm_irq_window(struct vireo_vcpu *vcpu, bool on);
 void svm_nmi_window(struct vireo_vcpu *vcpu, bool on);
 bool svm_get_nmi_mask(struct vireo_vcpu *vcpu);
 void svm_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
-/* An entry, an exit with SVM_WORK or a broken-off delivery. */
-void svm_work_entry(struct vireo_vcpu *vcpu);
-void svm_work_exit(struct vireo_vcpu *vcpu);
+/*
+ * An entry, an exit with SVM_WORK or a broken-off delivery.  They return @vcpu, as does
+ * svm_host_breakpoints(): so svm_enter() need not save a register for it.
+ */
+struct vireo_vcpu *svm_work_entry(struct vireo_vcpu *vcpu);
+struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu);
 /* The IRET that was intercepted may run now: it ends the NMI mask. */
 void svm_iret(struct vireo_vcpu *vcpu);
 /* Was this #DB the end of our own step?  Then it is none of the guest's. */

@@ -153,7 +153,6 @@ enum vmcb_intercept {
 #define VMEXIT_INVLPGB_ILLEGAL	0x0a1
 #define VMEXIT_MCOMMIT		0x0a3
 #define VMEXIT_TLBSYNC		0x0a4
-#define VMEXIT_LAST		0x0a4
 #define VMEXIT_NPF		0x400
 #define VMEXIT_INVALID		(~0ULL)
 
