@@ -223,4 +223,7 @@ static __always_inline void vireo_set_gpr(struct vireo_vcpu *vcpu, int nr, u64 v
  */
 int vireo_insn_length(struct vireo_vcpu *vcpu);
 
+/* cr.c: a new value for XCR0; 0, or -EINVAL: not legal for this guest.  Interrupts on or off. */
+int vireo_set_xcr0(struct vireo_vcpu *vcpu, u64 value);
+
 #endif /* VIREO_BACKEND_H */

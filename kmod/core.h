@@ -138,7 +138,6 @@ int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value);
 int vireo_set_cr4(struct vireo_vcpu *vcpu, u64 value);
 int vireo_set_cr8(struct vireo_vcpu *vcpu, u64 value);
 int vireo_set_efer(struct vireo_vcpu *vcpu, u64 value, bool host);
-int vireo_set_xcr0(struct vireo_vcpu *vcpu, u64 value);
 int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
 void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
 void vireo_get_sregs(struct vireo_vcpu *vcpu, struct vireo_sregs *sregs);
@@ -149,6 +148,7 @@ int vireo_vcpu_set_state(struct vireo_vcpu *vcpu, const struct vireo_state __use
 int vireo_vm_get_state(struct vireo_vm *vm, struct vireo_state __user *arg);
 int vireo_vm_set_state(struct vireo_vm *vm, const struct vireo_state __user *arg);
 void vireo_get_regs(struct vireo_vcpu *vcpu, struct vireo_regs *regs);
+int vireo_check_regs(const struct vireo_regs *regs);
 void vireo_set_regs(struct vireo_vcpu *vcpu, const struct vireo_regs *regs);
 int vireo_check_event(const struct vireo_event *event);
 

@@ -113,10 +113,14 @@ int vireo_check_event(const struct vireo_event *event)
 void vireo_collect_nmis(struct vireo_vcpu *vcpu)
 {
 	int queued = atomic_xchg(&vcpu->nmi_queued, 0);
+	bool in_service;
 
+	if (!queued)
+		return;
 	/* The processor remembers one NMI beside the one in service. */
-	if (queued)
-		vcpu->nmi_pending = min(vcpu->nmi_pending + queued, 2);
+	in_service = vireo_backend_get_nmi_mask(vcpu) ||
+		     (vcpu->event_pending && vcpu->event.type == VIREO_EVENT_NMI);
+	vcpu->nmi_pending = min(vcpu->nmi_pending + queued, in_service ? 1 : 2);
 }
 
 bool vireo_extint_ready(struct vireo_vcpu *vcpu)

@@ -463,12 +463,26 @@ static int vireo_fetch(struct vireo_vcpu *vcpu, u64 la, u8 *bytes, u32 want)
 	return r ?: want;
 }
 
-int vireo_insn_decode(struct vireo_vcpu *vcpu)
+/* The linear address that RIP stands for. */
+static u64 vireo_code_address(struct vireo_vcpu *vcpu)
+{
+	struct vireo_segment cs;
+
+	if (likely(vcpu->emu.mode == VIREO_EMU_PROT64))
+		return vcpu->emu.rip;
+	vireo_backend_get_segment(vcpu, VIREO_SEG_CS, &cs);
+	return (u32)(vcpu->emu.rip + cs.base);
+}
+
+/*
+ * Prepare the interpreter's view of the mode, and have the first bytes of the instruction in
+ * exit->bytes.  Return: 0, or as vireo_fetch().
+ */
+static int vireo_insn_begin(struct vireo_vcpu *vcpu)
 {
 	struct vireo_exit *exit = &vcpu->exit;
 	struct vireo_emu *e = &vcpu->emu;
-	u64 la;
-	int n, r;
+	int n;
 
 	vireo_backend_read_mode(vcpu, &vcpu->mode);
 	e->mode = vireo_emu_mode(&vcpu->mode);
@@ -478,36 +492,32 @@ int vireo_insn_decode(struct vireo_vcpu *vcpu)
 		e->features |= VIREO_EMU_F_LA57;
 	else
 		e->features &= ~VIREO_EMU_F_LA57;
-
-	if (exit->nr_bytes) {
-		r = vireo_emu_decode(e, exit->bytes, exit->nr_bytes);
-		if (r != VIREO_EMU_MORE)
-			goto decoded;
-	}
-
-	la = e->rip;
-	if (e->mode != VIREO_EMU_PROT64) {
-		struct vireo_segment cs;
-
-		vireo_backend_get_segment(vcpu, VIREO_SEG_CS, &cs);
-		la = (u32)(la + cs.base);
-	}
-	n = vireo_fetch(vcpu, la, exit->bytes, sizeof(exit->bytes));
+	if (exit->nr_bytes)
+		return 0;
+	n = vireo_fetch(vcpu, vireo_code_address(vcpu), exit->bytes, sizeof(exit->bytes));
 	if (n < 0)
 		return n;
 	exit->nr_bytes = n;
-	r = vireo_emu_decode(e, exit->bytes, n);
+	return 0;
+}
+
+/* Decode what vireo_insn_begin() fetched, and what lies on the next page. */
+static int vireo_insn_decode_bytes(struct vireo_vcpu *vcpu)
+{
+	struct vireo_exit *exit = &vcpu->exit;
+	struct vireo_emu *e = &vcpu->emu;
+	int n, r;
+
+	r = vireo_emu_decode(e, exit->bytes, exit->nr_bytes);
 	if (r == VIREO_EMU_MORE) {
-		n = vireo_fetch(vcpu, la + exit->nr_bytes, exit->bytes + exit->nr_bytes,
+		n = vireo_fetch(vcpu, vireo_code_address(vcpu) + exit->nr_bytes,
+				exit->bytes + exit->nr_bytes,
 				sizeof(exit->bytes) - exit->nr_bytes);
-		if (n < 0) {
-			exit->nr_bytes = 0;
+		if (n < 0)
 			return n;
-		}
 		exit->nr_bytes += n;
 		r = vireo_emu_decode(e, exit->bytes, exit->nr_bytes);
 	}
-decoded:
 	if (r == VIREO_EMU_OK)
 		return 0;
 	if (r == VIREO_EMU_EXCEPTION) {
@@ -516,6 +526,13 @@ decoded:
 		return -EFAULT;
 	}
 	return -ENXIO;
+}
+
+int vireo_insn_decode(struct vireo_vcpu *vcpu)
+{
+	int r = vireo_insn_begin(vcpu);
+
+	return r ?: vireo_insn_decode_bytes(vcpu);
 }
 
 int vireo_insn_length(struct vireo_vcpu *vcpu)
@@ -574,16 +591,11 @@ static void vireo_emu_retire(struct vireo_vcpu *vcpu)
 		vcpu->mp_state = VIREO_MP_HALTED;
 }
 
-/* Execute what is decoded, or go on with it. */
-static enum vireo_action vireo_emu_finish(struct vireo_vcpu *vcpu)
+/* What came of the interpreter's work. */
+static enum vireo_action vireo_emu_result(struct vireo_vcpu *vcpu, int r)
 {
 	struct vireo_emu *e = &vcpu->emu;
 	struct vireo_run *run = vcpu->run;
-	int r;
-
-	vcpu->insn_retry = false;
-	vcpu->insn_posted = false;
-	r = vireo_emu_execute(e);
 
 	if (r == VIREO_EMU_USER) {
 		if (vcpu->insn_posted) {
@@ -619,26 +631,45 @@ static enum vireo_action vireo_emu_finish(struct vireo_vcpu *vcpu)
 	return vcpu->mp_state == VIREO_MP_HALTED ? VIREO_AGAIN : VIREO_RESUME;
 }
 
+/* Execute what is decoded, or go on with it. */
+static enum vireo_action vireo_emu_finish(struct vireo_vcpu *vcpu)
+{
+	vcpu->insn_retry = false;
+	vcpu->insn_posted = false;
+	return vireo_emu_result(vcpu, vireo_emu_execute(&vcpu->emu));
+}
+
 enum vireo_action vireo_interpret(struct vireo_vcpu *vcpu, u64 gpa)
 {
 	struct vireo_run *run = vcpu->run;
+	struct vireo_emu *e = &vcpu->emu;
 	int r;
 
-	if (!vcpu->insn_retry) {
-		vireo_regs_need(vcpu, VIREO_REG_ALL);
-		r = vireo_insn_decode(vcpu);
-		if (r == -EAGAIN)
-			return irqs_disabled() ? VIREO_SLOW : VIREO_AGAIN;
-		if (r == -EFAULT)
-			return VIREO_RESUME;
-		if (r) {
-			run->exit_reason = VIREO_EXIT_EMULATION;
-			run->insn_len = 0;
-			snprintf(run->error, sizeof(run->error),
-				 "no instruction to be read at %#llx", vireo_rip(vcpu));
-			return VIREO_USER;
+	if (unlikely(vcpu->insn_retry))
+		return vireo_emu_finish(vcpu);
+
+	vireo_regs_need(vcpu, VIREO_REG_ALL);
+	r = vireo_insn_begin(vcpu);
+	if (!r) {
+		e->gpa = gpa;
+		if (likely(vcpu->exit.nr_bytes == sizeof(vcpu->exit.bytes) &&
+			   gpa != VIREO_EMU_NO_GPA)) {
+			/* The bytes cannot run out: decode and execute in one go. */
+			vcpu->insn_posted = false;
+			return vireo_emu_result(vcpu, vireo_emu_mmio(e, vcpu->exit.bytes,
+								     vcpu->exit.nr_bytes));
 		}
-		vcpu->emu.gpa = gpa;
+		r = vireo_insn_decode_bytes(vcpu);
 	}
-	return vireo_emu_finish(vcpu);
+	if (!r)
+		return vireo_emu_finish(vcpu);
+	if (r == -EAGAIN)
+		return irqs_disabled() ? VIREO_SLOW : VIREO_AGAIN;
+	if (r == -EFAULT)
+		return VIREO_RESUME;
+	run->exit_reason = VIREO_EXIT_EMULATION;
+	run->insn_len = 0;
+	snprintf(run->error, sizeof(run->error), "no instruction to be read at %#llx",
+		 vireo_rip(vcpu));
+	return VIREO_USER;
 }

@@ -223,9 +223,11 @@ static void vireo_pvclock_write(struct vireo_vcpu *vcpu, u64 gpa, void *data, si
 	/* The guest named the address: if there is no memory, that is its own doing. */
 	if (vireo_pvclock_begin(vcpu, gpa, &version))
 		return;
+	/* Pairs with the guest's reads: version, contents, version. */
 	smp_wmb();
 	vireo_write_gpa(vcpu, gpa + sizeof(version), data + sizeof(version),
 			len - sizeof(version));
+	/* Likewise. */
 	smp_wmb();
 	version++;
 	vireo_write_gpa(vcpu, gpa, &version, sizeof(version));

@@ -12,6 +12,7 @@
  * missed, and the inner loop needs no barrier.
  */
 #include <linux/context_tracking.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/vtime.h>
@@ -266,11 +267,13 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 		action = vireo_run_inner(vcpu);
 		/* Whoever sees this mode sees what the exit left behind. */
 		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
-		/* A pending interrupt is accounted to the guest that it ended. */
-		local_irq_enable();
-		local_irq_disable();
+		if (action == VIREO_AGAIN) {
+			/* A pending interrupt is accounted to the guest that it ended. */
+			local_irq_enable();
+			local_irq_disable();
+			vireo_rcu_quiescent();
+		}
 		vtime_account_guest_exit();
-		vireo_rcu_quiescent();
 		local_irq_enable();
 		preempt_enable();
 
@@ -286,52 +289,77 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 	}
 }
 
+static noinline int vireo_take_given(struct vireo_vcpu *vcpu)
+{
+	struct vireo_run *run = vcpu->run;
+	u32 gives = READ_ONCE(run->gives);
+	struct vireo_sregs sregs;
+	struct vireo_regs regs;
+	int r;
+
+	if (gives & ~(VIREO_GIVE_REGS | VIREO_GIVE_SREGS))
+		return -EINVAL;
+	sregs = run->sregs;
+	regs = run->regs;
+	/* From here on the copies count. */
+	barrier();
+	if (gives & VIREO_GIVE_SREGS) {
+		r = vireo_check_sregs(vcpu, &sregs);
+		if (r)
+			return r;
+	}
+	if (gives & VIREO_GIVE_REGS) {
+		r = vireo_check_regs(&regs);
+		if (r)
+			return r;
+		vireo_set_regs(vcpu, &regs);
+	}
+	if (gives & VIREO_GIVE_SREGS)
+		vireo_set_sregs(vcpu, &sregs);
+	run->gives = 0;
+	return 0;
+}
+
+static noinline int vireo_take_event(struct vireo_vcpu *vcpu)
+{
+	struct vireo_event event = vcpu->run->inject;
+	int r;
+
+	/* From here on the copy counts. */
+	barrier();
+	event.valid = 1;
+	r = vireo_check_event(&event);
+	if (r)
+		return r;
+	if (vcpu->event_pending)
+		return -EAGAIN;
+	if (event.type == VIREO_EVENT_IRQ && !vireo_extint_ready(vcpu))
+		return -EAGAIN;
+	vcpu->event = event;
+	vcpu->event_pending = true;
+	vcpu->mp_state = VIREO_MP_RUNNABLE;
+	vcpu->run->inject.valid = 0;
+	return 0;
+}
+
 /* Take what the launcher put into the shared page: each field is read once. */
 static int vireo_take_run_page(struct vireo_vcpu *vcpu)
 {
 	struct vireo_run *run = vcpu->run;
-	u32 gives = READ_ONCE(run->gives);
 	int r;
 
-	if (unlikely(gives)) {
-		struct vireo_sregs sregs;
-		struct vireo_regs regs;
-
-		if (gives & ~(VIREO_GIVE_REGS | VIREO_GIVE_SREGS))
-			return -EINVAL;
-		if (gives & VIREO_GIVE_SREGS) {
-			sregs = run->sregs;
-			r = vireo_check_sregs(vcpu, &sregs);
-			if (r)
-				return r;
-			vireo_set_sregs(vcpu, &sregs);
-		}
-		if (gives & VIREO_GIVE_REGS) {
-			regs = run->regs;
-			vireo_set_regs(vcpu, &regs);
-		}
-		run->gives = 0;
-	}
-
-	if (unlikely(READ_ONCE(run->inject.valid))) {
-		struct vireo_event event = run->inject;
-
-		barrier();
-		event.valid = 1;
-		r = vireo_check_event(&event);
+	if (unlikely(READ_ONCE(run->gives))) {
+		r = vireo_take_given(vcpu);
 		if (r)
 			return r;
-		if (vcpu->event_pending)
-			return -EAGAIN;
-		if (event.type == VIREO_EVENT_IRQ && !vireo_extint_ready(vcpu))
-			return -EAGAIN;
-		vcpu->event = event;
-		vcpu->event_pending = true;
-		vcpu->mp_state = VIREO_MP_RUNNABLE;
-		run->inject.valid = 0;
+	}
+	if (unlikely(READ_ONCE(run->inject.valid))) {
+		r = vireo_take_event(vcpu);
+		if (r)
+			return r;
 	}
 	vcpu->irq_window_user = READ_ONCE(run->want_irq_window);
-	if (vcpu->irq_window_user)
+	if (unlikely(vcpu->irq_window_user))
 		vireo_request_set(vcpu, VIREO_REQ_EVENT);
 	return 0;
 }
@@ -342,13 +370,15 @@ static void vireo_fill_run_page(struct vireo_vcpu *vcpu)
 	u32 wants = READ_ONCE(run->wants);
 	u32 flags = 0;
 
+	run->rip = vireo_rip(vcpu);
+	if (likely(!wants && !vcpu->irq_window_user))
+		return;
 	if (vireo_rflags(vcpu) & X86_EFLAGS_IF)
 		flags |= VIREO_RUN_IF;
-	if (!vcpu->event_pending && vireo_extint_ready(vcpu))
+	if (vireo_extint_ready(vcpu))
 		flags |= VIREO_RUN_IRQ_READY;
 	run->flags = flags;
 	run->cr8 = vireo_lapic_get_tpr(vcpu);
-	run->rip = vireo_rip(vcpu);
 	if (unlikely(wants & VIREO_WANT_REGS))
 		vireo_get_regs(vcpu, &run->regs);
 	if (unlikely(wants & VIREO_WANT_SREGS))
@@ -360,6 +390,7 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 	enum vireo_action (*complete)(struct vireo_vcpu *vcpu) = vcpu->complete;
 	struct vireo_run *run = vcpu->run;
 	enum vireo_action action;
+	u32 reason;
 	int idx, r;
 
 	if (unlikely(READ_ONCE(vcpu->vm->dead)))
@@ -396,9 +427,9 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 
 	r = action == VIREO_FAIL ? vcpu->run_error : 0;
 	vcpu->counters.user_exits++;
-	if (!r)
-		vcpu->counters.exits[min_t(u32, run->exit_reason, VIREO_EXIT_REASON_NR - 1)] +=
-			run->exit_reason >= VIREO_EXIT_HARDWARE_NR;
+	reason = READ_ONCE(run->exit_reason);
+	if (!r && reason >= VIREO_EXIT_HARDWARE_NR && reason < VIREO_EXIT_REASON_NR)
+		vcpu->counters.exits[array_index_nospec(reason, VIREO_EXIT_REASON_NR)]++;
 	vireo_fill_run_page(vcpu);
 	vireo_vcpu_put(vcpu);
 	return r;

@@ -37,7 +37,7 @@ void vireo_set_regs(struct vireo_vcpu *vcpu, const struct vireo_regs *regs)
 }
 
 /* Reserved bits of RFLAGS: entry fails with any of them (SDM vol. 3, 27.3.1.4). */
-static int vireo_check_regs(const struct vireo_regs *regs)
+int vireo_check_regs(const struct vireo_regs *regs)
 {
 	return regs->rflags & ~0x3f7fd7ULL ? -EINVAL : 0;
 }

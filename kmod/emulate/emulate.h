@@ -431,7 +431,7 @@ enum vireo_emu_feature {
  * @wr_done: private: pieces of writes that were taken before a restart
  * @wr_pos: private: pieces of writes seen in this pass
  * @seg_valid: private: which of @seg are cached
- * @resume: private: a load of vireo_emu_mmio() that waits for user space
+ * @resume: private: an access of vireo_emu_mmio() that waits for user space
  * @resume_la: private: its linear address
  * @log: private: data of the reads, in order
  * @seg: private: cached segment registers
@@ -513,13 +513,23 @@ static inline bool vireo_emu_complete_read(struct vireo_emu *e, const void *data
 {
 	if (unlikely(len > VIREO_EMU_LOG_SIZE - e->log_len))
 		return false;
-	/* Registers' sizes by one move each: memcpy() would be a call. */
-	if (len == 4)
+	/* The sizes of registers by one move each: of others memcpy() is a call. */
+	switch (len) {
+	case 1:
+		memcpy(e->log + e->log_len, data, 1);
+		break;
+	case 2:
+		memcpy(e->log + e->log_len, data, 2);
+		break;
+	case 4:
 		memcpy(e->log + e->log_len, data, 4);
-	else if (len == 8)
+		break;
+	case 8:
 		memcpy(e->log + e->log_len, data, 8);
-	else
+		break;
+	default:
 		memcpy(e->log + e->log_len, data, len);
+	}
 	e->log_len += len;
 	return true;
 }

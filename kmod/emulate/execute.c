@@ -507,7 +507,7 @@ int vireo_emu_execute(struct vireo_emu *e)
 	e->log_pos = 0;
 	e->wr_pos = 0;
 	if (e->resume)
-		return emu_resume_load(e);
+		return emu_resume_mmio(e);
 	if (unlikely((insn->entry & (0xff | EMU_MODRM)) != (OP_MOV | EMU_MODRM)) ||
 	    unlikely(insn->modrm >= 0xc0)) {
 		if (EMU_OP(insn->entry) - OP_MOVZX8 <= OP_MOVSXD - OP_MOVZX8)

@@ -461,7 +461,7 @@ int emu_stack(struct vireo_emu *e);
 int emu_string(struct vireo_emu *e);
 int emu_pio(struct vireo_emu *e);
 int emu_vector(struct vireo_emu *e);
-int emu_resume_load(struct vireo_emu *e);
+int emu_resume_mmio(struct vireo_emu *e);
 
 /* stack.c */
 u32 emu_stack_size(struct vireo_emu *e);

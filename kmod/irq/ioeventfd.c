@@ -9,7 +9,6 @@
  * values; they lie behind each other in the order in which they are tried, the more
  * specific first: with a value to match before any value, with a length before any length.
  */
-#include <linux/hash.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -20,30 +19,12 @@
 /* Also the longest chain that the guest can make the kernel follow with interrupts off. */
 #define VIREO_MAX_IOEVENTFDS	512
 
-/* Guest-physical addresses end below. */
-#define VIREO_IO_PORTS		BIT_ULL(63)
-#define VIREO_IO_ANY_ADDRESS	(BIT_ULL(52) - 1)
+/* No guest-physical address is higher. */
+#define VIREO_IO_LAST_ADDRESS	(BIT_ULL(52) - 1)
 
 static u64 ioeventfd_mask(u32 len)
 {
 	return len >= 8 ? U64_MAX : BIT_ULL(len * 8) - 1;
-}
-
-struct ioeventfd *vireo_ioeventfd_find(struct vireo_ioeventfds *table, bool pio, u64 addr, u32 len,
-				       u64 data)
-{
-	u64 key = pio ? addr | VIREO_IO_PORTS : addr;
-	struct ioeventfd *e = &table->slot[hash_64(key, table->bits)];
-
-	/* At least half of the slots are free, so the search ends. */
-	for (; e->ctx; e = e == &table->slot[table->mask] ? table->slot : e + 1) {
-		if (e->key != key || (e->len && e->len != len))
-			continue;
-		/* For any value both are zero. */
-		if ((data & e->compare) == e->match)
-			return e;
-	}
-	return NULL;
 }
 
 bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio, u64 addr, u32 len, u64 data)
@@ -108,7 +89,7 @@ struct vireo_ioeventfds *vireo_ioeventfd_build(struct ioeventfd *entries, u32 nr
 int vireo_ioeventfd_check(const struct vireo_ioeventfd *arg, struct ioeventfd *e)
 {
 	bool pio = arg->flags & VIREO_IOEVENTFD_PIO, match = arg->flags & VIREO_IOEVENTFD_MATCH;
-	u64 last = pio ? 0xffff : VIREO_IO_ANY_ADDRESS;
+	u64 last = pio ? 0xffff : VIREO_IO_LAST_ADDRESS;
 
 	if (arg->flags & ~(VIREO_IOEVENTFD_PIO | VIREO_IOEVENTFD_MATCH | VIREO_IOEVENTFD_REMOVE))
 		return -EINVAL;

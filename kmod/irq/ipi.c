@@ -91,6 +91,7 @@ u64 lapic_logical_targets(struct vireo_vcpu *vcpu, u32 dest)
 
 	/* A change after this read makes another generation, and the next call rebuilds. */
 	if (unlikely(map->gen != gen)) {
+		/* Pairs with the xadd in lapic_logical_changed(). */
 		smp_rmb();
 		lapic_logical_rebuild(vcpu->vm, map, gen);
 	}
@@ -169,7 +170,7 @@ static bool lapic_deliver(struct vireo_vcpu *vcpu, u32 mode, u8 vector, bool lev
 static u64 lapic_arbitrate(struct vireo_vm *vm, u64 targets)
 {
 	struct vireo_vcpu *vcpu, *first = NULL;
-	u32 best = U32_MAX, limit, i, rank, winner = 0;
+	u32 best = U32_MAX, limit, i, turn, rank, winner = 0;
 
 	while (targets) {
 		i = __ffs64(targets);
@@ -180,7 +181,8 @@ static u64 lapic_arbitrate(struct vireo_vm *vm, u64 targets)
 		if (!first)
 			first = vcpu;
 		limit = READ_ONCE(vcpu->lapic->limit);
-		rank = limit << 8 | ((i - READ_ONCE(first->lapic->last) - 1) & (VIREO_MAX_VCPUS - 1));
+		turn = (i - READ_ONCE(first->lapic->last) - 1) & (VIREO_MAX_VCPUS - 1);
+		rank = limit << 8 | turn;
 		if (rank < best) {
 			best = rank;
 			winner = i;
@@ -194,10 +196,11 @@ static u64 lapic_arbitrate(struct vireo_vm *vm, u64 targets)
 
 static int lapic_deliver_all(struct vireo_vm *vm, u64 targets, u32 mode, u8 vector, bool level)
 {
-	u32 nr = smp_load_acquire(&vm->nr_vcpus);
+	u32 nr = READ_ONCE(vm->nr_vcpus);
 	struct vireo_vcpu *vcpu;
 	int taken = 0;
 
+	/* Only to save steps: vireo_vcpu_by_id() knows who is there. */
 	if (nr < VIREO_MAX_VCPUS)
 		targets &= BIT_ULL(nr) - 1;
 	if (mode == LAPIC_LOWEST && (targets & (targets - 1)))
@@ -273,7 +276,7 @@ void lapic_send_ipi(struct vireo_vcpu *vcpu, u32 low, u32 dest, bool wide)
 
 int vireo_send_msi(struct vireo_vm *vm, u64 address, u32 data)
 {
-	/* SDM vol. 3, figures 11-14 and 11-15; bits 8 to 31 of the destination as KVM's x2APIC ABI. */
+	/* SDM vol. 3, figures 11-14, 11-15; destination bits 8 to 31 as in KVM's x2APIC ABI. */
 	u32 dest = (address >> 12 & 0xff) | (address >> 32 & 0xffffff00);
 	u32 mode = data >> 8 & 7;
 	bool logical = address & BIT(2), redirect = address & BIT(3), level = data & BIT(15);

@@ -23,7 +23,10 @@ static_assert(APIC_BASE_MSR == 0x800);
 
 #define X2APIC_MSR(offset)	(APIC_BASE_MSR + ((offset) >> 4))
 
-/* SDM vol. 3, figure 11-12: all ICR bits that can be written; 12 is read-only in xAPIC, gone in x2APIC. */
+/*
+ * SDM vol. 3, figure 11-12: ICR bits that can be written; 12, delivery status, is read-only in
+ * xAPIC mode and gone in x2APIC mode.
+ */
 #define ICR_BUSY		0x1000U
 #define ICR_BITS		0xccfffU
 #define ICR_RESERVED		(~(ICR_BITS | ICR_BUSY))
@@ -505,6 +508,7 @@ int vireo_lapic_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data)
 		if (likely(dest < VIREO_MAX_VCPUS)) {
 			l->icr = data;
 			dest = array_index_nospec(dest, VIREO_MAX_VCPUS);
+			/* Pairs with vireo_vcpu_create(): a whole vCPU, or none. */
 			target = smp_load_acquire(&vcpu->vm->vcpus[dest]);
 			if (target)
 				lapic_accept(target, data, false);
@@ -669,9 +673,12 @@ int vireo_lapic_set_base(struct vireo_vcpu *vcpu, u64 value, bool host)
 
 void vireo_lapic_get_state(struct vireo_vcpu *vcpu, struct vireo_lapic *state)
 {
-	u64 readable = vcpu->lapic->mode & LAPIC_X2 ? X2APIC_READ | BIT_OF(APIC_ICR2) | BIT_OF(APIC_DFR) :
-						     XAPIC_READ;
+	u64 readable = XAPIC_READ;
 	u32 i;
+
+	/* The block has the halves of ICR apart, and keeps DFR for the way back. */
+	if (vcpu->lapic->mode & LAPIC_X2)
+		readable = X2APIC_READ | BIT_OF(APIC_ICR2) | BIT_OF(APIC_DFR);
 
 	memset(state, 0, sizeof(*state));
 	/* First of all, so that an expiry is either in IRR or still to come. */
@@ -683,9 +690,9 @@ void vireo_lapic_get_state(struct vireo_vcpu *vcpu, struct vireo_lapic *state)
 }
 
 /*
- * The block may come before or after IA32_APIC_BASE (in the same call or another), so id and logical id are
- * taken in the form of either mode.  PPR and the current count follow from the rest and
- * are not looked at.
+ * The block may come before or after IA32_APIC_BASE (in the same call or another), so
+ * id and logical id are taken in the form of either mode.  PPR and the current count follow
+ * from the rest and are not looked at.
  */
 int vireo_lapic_check_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *state)
 {

@@ -100,7 +100,7 @@ struct lapic_logical {
  * @timer_cpu: own: CPU on which @timer was last started
  * @timer_mode: timer: LAPIC_ONESHOT...; changes only while @timer is cancelled
  * @timer_running: timer: the count goes down
- * @timer_parked: timer: the count goes down, @timer is not queued because nobody would see an expiry
+ * @timer_parked: timer: the count goes down, but nobody would see an expiry: @timer is not queued
  * @timer_restore: own: state was set; the timer starts when the vCPU next runs
  * @initial: own: initial count
  * @tdcr: own: divide configuration

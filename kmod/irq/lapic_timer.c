@@ -146,6 +146,7 @@ static enum hrtimer_restart lapic_periodic_expired(struct vireo_lapic_state *l)
 {
 	if (lapic_timer_fire(l)) {
 		WRITE_ONCE(l->timer_parked, 1);
+		/* Pairs with the one in lapic_timer_unpark(). */
 		smp_mb();
 		if (lapic_timer_useless(l) || !xchg(&l->timer_parked, 0))
 			return HRTIMER_NORESTART;
@@ -158,7 +159,7 @@ void lapic_timer_unpark(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 
-	/* Orders what the caller did to IRR or LVT. */
+	/* What the caller did to IRR or LVT, then @timer_parked: see the callback. */
 	smp_mb();
 	if (!READ_ONCE(l->timer_parked) || lapic_timer_useless(l) || !xchg(&l->timer_parked, 0))
 		return;
@@ -190,6 +191,7 @@ static enum hrtimer_restart lapic_deadline_expired(struct vireo_lapic_state *l)
 		WRITE_ONCE(l->queued_at, deadline);
 		hrtimer_set_expires(&l->timer,
 				    ktime_add_ns(ktime_get(), lapic_ticks_to_ns(deadline - now)));
+		/* Who sees @queued sees @queued_at. */
 		smp_store_release(&l->queued, 1);
 		return HRTIMER_RESTART;
 	}
@@ -205,7 +207,7 @@ static noinline void lapic_deadline_queue(struct vireo_lapic_state *l, u64 deadl
 
 	hrtimer_cancel(&l->timer);
 	WRITE_ONCE(l->queued_at, deadline);
-	smp_store_release(&l->queued, 1);
+	WRITE_ONCE(l->queued, 1);
 	/* It may have come meanwhile. */
 	now = rdtsc();
 	lapic_timer_start(l, ktime_get() + lapic_ticks_to_ns(deadline > now ? deadline - now : 0));
@@ -249,6 +251,7 @@ void vireo_lapic_set_tsc_deadline(struct vireo_vcpu *vcpu, u64 value)
 	if (unlikely(deadline <= now || deadline > LAPIC_DEADLINE_NEVER))
 		deadline = LAPIC_DEADLINE_NEVER;
 
+	/* A full barrier: then @queued; and @queued_at belongs to it, see the callback. */
 	xchg(&l->deadline, deadline);
 	if (smp_load_acquire(&l->queued) && READ_ONCE(l->queued_at) <= deadline)
 		return;

@@ -159,8 +159,13 @@ static __always_inline u64 walk_reserved(const struct walk_format *f, struct vir
 {
 	const bool large = entry & GUEST_LARGE;
 
+	/*
+	 * Bits 5 to 8 are reserved in a PAE level 3 entry; but QEMU 7.2, as AMD processor, sets
+	 * the accessed bit in it.
+	 */
 	if (f->pdptr && level == 3)
-		return GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) | GUEST_NX;
+		return GENMASK_ULL(2, 1) | GENMASK_ULL(8, 6) | GUEST_NX |
+		       (vireo_caps.vendor == VIREO_VENDOR_AMD ? 0 : GUEST_ACCESSED);
 	switch (level) {
 	case 5:
 	case 4:

@@ -101,6 +101,9 @@ static void svm_fill_caps(struct vireo_caps *caps)
 		caps->phys_bits = min_t(u8, caps->phys_bits, 48);
 	caps->nested_ad = true;
 	caps->exec_only = false;
+	caps->has_rdtscp = svm_caps.rdtscp;
+	/* Needs no consent of the VMCB's. */
+	caps->has_invpcid = boot_cpu_has(X86_FEATURE_INVPCID);
 	caps->xcr0 = boot_cpu_has(X86_FEATURE_OSXSAVE) ?
 		xgetbv(XCR_XFEATURE_ENABLED_MASK) & SVM_XCR0 : 0;
 

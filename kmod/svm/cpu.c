@@ -110,6 +110,9 @@ int svm_setup(void)
 			goto fail;
 		svm_init_flush_vmcb(c->flush_vmcb, svm_empty_pa);
 	}
+	r = svm_find_quirks();
+	if (r)
+		goto fail;
 	return 0;
 fail:
 	svm_teardown();
@@ -223,7 +226,7 @@ void svm_flush_tlb(struct svm_cpu *cpu, u32 asid, u8 how)
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 	local_irq_restore(flags);
-	WARN_ON_ONCE(vmcb->control.exit_code == VMEXIT_INVALID);
+	WARN_ON_ONCE((u32)vmcb->control.exit_code == VMEXIT_INVALID);
 }
 
 void svm_take_asid(struct svm_cpu *cpu, struct svm_vcpu *svm)

@@ -7,6 +7,8 @@
  */
 #include <linux/sched.h>
 #include <asm/debugreg.h>
+#include <asm/fpu/xcr.h>
+#include <asm/special_insns.h>
 #include <asm/trapnr.h>
 
 #include "svm.h"
@@ -143,18 +145,16 @@ static void svm_exit_exception(struct vireo_vcpu *vcpu, u32 vector)
 			exit->reason = VIREO_EXIT_NMI_WINDOW;
 			return;
 		}
-		/*
-		 * DR6 in the VMCB is as a handler would find it (APM 15.12.4).  It is the
-		 * guest's whole DR6 only while the debug registers are loaded.
-		 */
-		exit->exc.cr2 = vmcb->save.dr6 ^ SVM_DR6_QUIET;
+		/* DR6 in the VMCB is the guest's only while the debug registers are loaded. */
+		exit->exc.cr2 = svm_db_cause(vmcb);
 		if (vcpu->dr_loaded) {
+			vmcb->save.dr6 |= exit->exc.cr2;
 			vcpu->dr6 = vmcb->save.dr6;
 		} else {
-			vcpu->dr6 = (vcpu->dr6 & ~0xfULL) | exit->exc.cr2;
+			vcpu->dr6 = (vcpu->dr6 & ~(u64)DR_TRAP_BITS) | exit->exc.cr2;
 			vmcb->save.dr6 = SVM_DR6_QUIET;
-			vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 		}
+		vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 	}
 }
 
@@ -193,7 +193,7 @@ static void svm_exit_memory(struct vireo_exit *exit, const struct vmcb *vmcb)
 
 static void svm_exit_raw(struct vireo_exit *exit, const struct vmcb *vmcb)
 {
-	exit->reason = vmcb->control.exit_code == VMEXIT_INVALID ? VIREO_EXIT_INVALID_STATE :
+	exit->reason = (u32)vmcb->control.exit_code == VMEXIT_INVALID ? VIREO_EXIT_INVALID_STATE :
 								   VIREO_EXIT_UNKNOWN;
 	svm_exit_info(exit, vmcb);
 }
@@ -264,6 +264,8 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 	vmcb = svm->vmcb;
 	vmcb->save.rax = vcpu->gpr[VIREO_RAX];
 	vmcb->save.cr2 = vcpu->cr2;
+	if (static_branch_unlikely(&svm_cr2_by_hand))
+		native_write_cr2(vcpu->cr2);
 
 	vmcb_pa = svm->vmcb_pa;
 	host_pa = svm->host_pa;
@@ -278,6 +280,12 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 	vcpu->avail = 0;
 	vmcb->control.clean = VMCB_CLEAN_ALL;
 	vmcb->control.tlb_control = VMCB_TLB_KEEP;
+	if (static_branch_unlikely(&svm_xcr0_watched) &&
+	    unlikely(xgetbv(XCR_XFEATURE_ENABLED_MASK) != vcpu->xcr0)) {
+		vcpu = svm_take_xcr0(vcpu);
+		svm = to_svm(vcpu);
+		vmcb = svm->vmcb;
+	}
 	if (unlikely(hw_breakpoint_active())) {
 		vcpu = svm_host_breakpoints(vcpu);
 		svm = to_svm(vcpu);

@@ -335,7 +335,7 @@ static void svm_end_step(struct vireo_vcpu *vcpu)
 	if (!iret_done && !(svm->work & SVM_WORK_GUEST_TF))
 		vmcb->save.rflags &= ~X86_EFLAGS_TF;
 	if (vmcb->control.exit_code == VMEXIT_EXCEPTION + X86_TRAP_DB &&
-	    (vmcb->save.dr6 & DR_STEP) && !(svm->work & SVM_WORK_GUEST_TF))
+	    (svm_db_cause(vmcb) & DR_STEP) && !(svm->work & SVM_WORK_GUEST_TF))
 		svm_work_add(svm, SVM_WORK_STEPPED);
 	svm_work_drop(svm, SVM_WORK_STEP | SVM_WORK_GUEST_TF);
 }
@@ -349,9 +349,10 @@ bool svm_step_done(struct vireo_vcpu *vcpu)
 		return false;
 	svm_work_drop(svm, SVM_WORK_STEPPED);
 	vmcb->save.dr6 &= ~DR_STEP;
+	vmcb->control.exit_info_2 &= ~DR_STEP;
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 	/* A breakpoint of the guest's at the same place is still to be delivered. */
-	return !(vmcb->save.dr6 & DR_TRAP_BITS);
+	return !(svm_db_cause(vmcb) & DR_TRAP_BITS);
 }
 
 /* Called for each exit while svm->work is not 0, and for those that broke off a delivery. */

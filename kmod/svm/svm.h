@@ -9,11 +9,14 @@
  *  switch.S  the world switch itself
  *  regs.c    registers, segments, control and debug registers, MSRs
  *  event.c   injection, windows, NMI masking
+ *  quirks.c  what emulated processors leave out
  */
 #ifndef VIREO_SVM_SVM_H
 #define VIREO_SVM_SVM_H
 
+#include <linux/jump_label.h>
 #include <linux/percpu.h>
+#include <uapi/asm/debugreg.h>
 
 #include "../backend.h"
 #include "vmcb.h"
@@ -152,6 +155,20 @@ static inline void vmcb_intercept(struct vmcb *vmcb, unsigned int nr, bool on)
 /* DR6 with nothing to report; the bits that read as 1 are those that report by 0. */
 #define SVM_DR6_QUIET		0xffff0ff0ULL
 #define SVM_DR7_QUIET		0x400ULL
+/* Debug registers accessed with DR7.GD, and task switch: not named by the kernel. */
+#define DR_BD			BIT(13)
+#define DR_BT			BIT(15)
+
+/*
+ * What raised a #DB that was intercepted, in bits of DR6.  DR6 in the VMCB is as a handler would
+ * find it (APM 15.12.4); Bochs 2.7 has it in EXITINFO2 instead.
+ */
+static inline u64 svm_db_cause(const struct vmcb *vmcb)
+{
+	u64 cause = (vmcb->save.dr6 ^ SVM_DR6_QUIET) & (DR_TRAP_BITS | DR_BT | DR_STEP | DR_BD);
+
+	return cause ?: vmcb->control.exit_info_2 & (DR_STEP | DR_TRAP_BITS);
+}
 
 /* caps.c */
 int svm_probe(struct vireo_caps *caps);
@@ -171,6 +188,12 @@ void svm_restore_tsc_ratio(struct svm_cpu *cpu);
 void svm_take_asid(struct svm_cpu *cpu, struct svm_vcpu *svm);
 /* Drop what is tagged with @asid (or more) from this CPU's TLB, now; preemption off. */
 void svm_flush_tlb(struct svm_cpu *cpu, u32 asid, u8 how);
+
+/* quirks.c */
+DECLARE_STATIC_KEY_FALSE(svm_cr2_by_hand);
+DECLARE_STATIC_KEY_FALSE(svm_xcr0_watched);
+int svm_find_quirks(void);
+struct vireo_vcpu *svm_take_xcr0(struct vireo_vcpu *vcpu);
 
 /* vcpu.c */
 int svm_vm_create(struct vireo_vm *vm);

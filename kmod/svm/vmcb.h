@@ -154,7 +154,7 @@ enum vmcb_intercept {
 #define VMEXIT_MCOMMIT		0x0a3
 #define VMEXIT_TLBSYNC		0x0a4
 #define VMEXIT_NPF		0x400
-#define VMEXIT_INVALID		(~0ULL)
+#define VMEXIT_INVALID		(~0U)		/* -1; QEMU writes but 32 bits of it */
 
 /* exit_info_1 of CR accesses with decode assists (APM 15.33.1) */
 #define VMEXIT_CR_GPR		0xfU

@@ -376,8 +376,8 @@ struct vireo_state {
  * @inject: in: event to deliver at entry, cleared when taken.  A valid event of type
  *	VIREO_EVENT_IRQ needs VIREO_RUN_IRQ_READY, else -EAGAIN.
  * @exit_reason: out: &enum vireo_exit_reason
- * @flags: out: VIREO_RUN_*
- * @cr8: out: guest's task priority
+ * @flags: out, with @wants or @want_irq_window not zero: VIREO_RUN_*
+ * @cr8: out, likewise: guest's task priority
  * @insn_len: out: length of the instruction at hand, 0 if not known
  * @insn: out: its bytes (VIREO_EXIT_EMULATION)
  * @rip: out: guest RIP

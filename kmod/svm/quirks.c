@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What emulated processors leave out, found out by trying it when the module is loaded.
+ *
+ * Bochs 2.7: VMRUN does not load CR2.
+ * QEMU 7.2: XSETBV is not intercepted, and so changes the host's XCR0.
+ *
+ * Where they do as the manual says, svm_enter() has two NOPs for it.
+ *
+ * Left as they are, for they cannot be helped:
+ * Bochs 2.7: a single-step trap that is pending when an instruction exits is taken by the host, right
+ * after VMRUN, with the guest's TSS in TR: a guest that steps over CPUID stops the machine.
+ * QEMU 7.2: RDTSCP is not intercepted; it sets accessed bits in PAE's level 3 entries (kmod/mmu/walk.c).
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/xcr.h>
+#include <asm/mem_encrypt.h>
+#include <asm/msr.h>
+
+#include "svm.h"
+
+DEFINE_STATIC_KEY_FALSE(svm_cr2_by_hand);
+DEFINE_STATIC_KEY_FALSE(svm_xcr0_watched);
+
+static bool svm_loads_cr2(struct svm_cpu *cpu)
+{
+	struct vmcb_save *s = &cpu->flush_vmcb->save;
+
+	s->cr2 = 0x123456789000ULL;
+	svm_flush_tlb(cpu, svm_caps.nr_asids - 1, VMCB_TLB_FLUSH_ALL);
+	return s->cr2 == 0x123456789000ULL;
+}
+
+/*
+ * A guest in real mode, on the host's memory, whose code is XSETBV of the value that the register
+ * has anyway, and HLT.
+ */
+static bool svm_exits_on_xsetbv(struct svm_cpu *cpu, struct vmcb *vmcb, u8 *code)
+{
+	static const u8 insns[] = { 0x0f, 0x01, 0xd1, 0xf4 };
+	u64 xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+
+	memcpy(code, insns, sizeof(insns));
+	*vmcb = *cpu->flush_vmcb;
+	vmcb->control.nested_ctl = 0;
+	vmcb->control.asid = svm_caps.nr_asids - 1;
+	vmcb->control.tlb_control = VMCB_TLB_FLUSH_ALL;
+	vmcb_intercept(vmcb, VMCB_I_HLT, true);
+	vmcb_intercept(vmcb, VMCB_I_XSETBV, true);
+	vmcb->save.cr4 = X86_CR4_OSXSAVE;
+	vmcb->save.rax = (u32)xcr0;
+	vmcb->save.cs.base = __pa(code);
+	asm volatile("clgi\n\t"
+		     "vmrun %%rax\n\t"
+		     "stgi"
+		     : : "a"(__sme_pa(vmcb)), "c"(XCR_XFEATURE_ENABLED_MASK), "d"(xcr0 >> 32)
+		     : "cc", "memory");
+	return vmcb->control.exit_code != VMEXIT_HLT;
+}
+
+/* SVM is switched on for the moment, if it is not. */
+static void svm_try(struct vmcb *vmcb, u8 *code, bool *cr2, bool *xsetbv)
+{
+	struct svm_cpu *cpu;
+	unsigned long flags;
+	u64 efer;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(&svm_cpus);
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME)) {
+		if (wrmsrl_safe(MSR_EFER, efer | EFER_SVME))
+			goto out;
+		wrmsrl(SVM_MSR_HSAVE_PA, cpu->hsave_pa);
+	}
+	*cr2 = svm_loads_cr2(cpu);
+	if (code) {
+		*xsetbv = svm_exits_on_xsetbv(cpu, vmcb, code);
+		/* Nothing of it stays in the TLB. */
+		svm_flush_tlb(cpu, svm_caps.nr_asids - 1, VMCB_TLB_FLUSH_ALL);
+	}
+	if (!(efer & EFER_SVME)) {
+		wrmsrl(SVM_MSR_HSAVE_PA, 0);
+		wrmsrl(MSR_EFER, efer);
+	}
+out:
+	local_irq_restore(flags);
+}
+
+int svm_find_quirks(void)
+{
+	bool cr2 = true, xsetbv = true;
+	struct vmcb *vmcb;
+	u8 *code = NULL;
+
+	vmcb = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!vmcb)
+		return -ENOMEM;
+	/* In real mode addresses have 32 bits, and nothing decrypts memory. */
+	if (boot_cpu_has(X86_FEATURE_HYPERVISOR) && boot_cpu_has(X86_FEATURE_OSXSAVE) &&
+	    !sme_me_mask) {
+		code = (void *)get_zeroed_page(GFP_KERNEL | GFP_DMA32);
+		if (!code) {
+			free_page((unsigned long)vmcb);
+			return -ENOMEM;
+		}
+	}
+	svm_try(vmcb, code, &cr2, &xsetbv);
+	free_page((unsigned long)code);
+	free_page((unsigned long)vmcb);
+
+	if (!cr2) {
+		pr_info("this processor's VMRUN does not load CR2: it is loaded by hand\n");
+		static_branch_enable(&svm_cr2_by_hand);
+	}
+	if (!xsetbv) {
+		pr_info("this processor does not intercept XSETBV: XCR0 is read after each exit\n");
+		static_branch_enable(&svm_xcr0_watched);
+	}
+	return 0;
+}
+
+/*
+ * The guest has changed XCR0 behind our back.  A value that it was not offered is taken back
+ * after the fact, where #GP would have been due.
+ */
+struct vireo_vcpu *svm_take_xcr0(struct vireo_vcpu *vcpu)
+{
+	if (vireo_set_xcr0(vcpu, xgetbv(XCR_XFEATURE_ENABLED_MASK)))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
+	return vcpu;
+}
