@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdlib.h>
+#include <string.h>
+
+#include "rig.h"
+
+static int send_msi(void *host, uint64_t address, uint32_t data)
+{
+	struct rig *rig = host;
+
+	if (rig->nr_msis < RIG_MSIS)
+		rig->msi[rig->nr_msis] = (struct rig_msi){ address, data };
+	rig->nr_msis++;
+	return rig->msi_taken;
+}
+
+static void extint(void *host, bool level)
+{
+	struct rig *rig = host;
+
+	rig->extint = level;
+	rig->extint_edges += level;
+}
+
+static void request(void *host, enum board_request what, int status)
+{
+	struct rig *rig = host;
+
+	rig->request = what;
+	rig->status = status;
+	rig->requests++;
+}
+
+static const struct board_host host_ops = { send_msi, extint, request };
+
+static uint64_t now(void *arg)
+{
+	return ((struct rig *)arg)->now;
+}
+
+void rig_init(struct rig *rig, uint64_t memory)
+{
+	memset(rig, 0, sizeof(*rig));
+	rig->msi_taken = 1;
+	rig->now = 1000000000;
+	if (memory && memory_alloc(&rig->memory, memory))
+		abort();
+	if (board_init(&rig->board, memory ? &rig->memory : NULL, &host_ops, rig))
+		abort();
+	timers_destroy(&rig->board.timers);
+	timers_init_manual(&rig->board.timers, now, rig);
+}
+
+void rig_destroy(struct rig *rig)
+{
+	board_destroy(&rig->board);
+	memory_free(&rig->memory);
+}
+
+static void set_line(void *opaque, unsigned int line, bool level)
+{
+	struct rig *rig = opaque;
+
+	rig->rises[line] += level && !rig->line[line];
+	rig->line[line] = level;
+}
+
+/* Watch the lines instead of having an 8259. */
+void rig_lines(struct rig *rig)
+{
+	rig->board.pic = (struct irq_sink){ set_line, rig };
+}
+
+/* Let time pass; every timer fires at its own time. */
+void rig_advance(struct rig *rig, uint64_t ns)
+{
+	struct timers *timers = &rig->board.timers;
+	uint64_t end = rig->now + ns;
+
+	while (timers->head && timers->head->deadline <= end) {
+		if (timers->head->deadline > rig->now)
+			rig->now = timers->head->deadline;
+		timers_run(timers);
+	}
+	rig->now = end;
+}
+
+void rig_out(struct rig *rig, uint16_t port, uint8_t value)
+{
+	bus_write(&rig->board.pio, port, 1, value);
+}
+
+uint8_t rig_in(struct rig *rig, uint16_t port)
+{
+	return (uint8_t)bus_read(&rig->board.pio, port, 1);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A board without a machine: a clock that tests turn, and what devices did. */
+#ifndef VIREO_TESTS_RIG_H
+#define VIREO_TESTS_RIG_H
+
+#include "../vireo/board.h"
+#include "../vireo/memory.h"
+
+#define RIG_MSIS 64
+
+struct rig_msi {
+	uint64_t address;
+	uint32_t data;
+};
+
+/**
+ * struct rig - a board under test
+ * @board: the board
+ * @memory: its memory
+ * @now: the clock, in ns
+ * @msi: messages that were sent
+ * @nr_msis: how many
+ * @msi_taken: what sending one returns
+ * @extint: output of the 8259
+ * @extint_edges: how often it rose
+ * @request: last request
+ * @status: its status
+ * @requests: how many
+ * @line: levels of the interrupt lines, if rig_lines() was called
+ * @rises: how often each rose
+ */
+struct rig {
+	struct board board;
+	struct guest_memory memory;
+	uint64_t now;
+	struct rig_msi msi[RIG_MSIS];
+	unsigned int nr_msis;
+	int msi_taken;
+	bool extint;
+	unsigned int extint_edges;
+	enum board_request request;
+	int status;
+	unsigned int requests;
+	bool line[BOARD_GSIS];
+	unsigned int rises[BOARD_GSIS];
+};
+
+void rig_init(struct rig *rig, uint64_t memory);
+void rig_destroy(struct rig *rig);
+void rig_lines(struct rig *rig);
+void rig_advance(struct rig *rig, uint64_t ns);
+void rig_out(struct rig *rig, uint16_t port, uint8_t value);
+uint8_t rig_in(struct rig *rig, uint16_t port);
+
+#endif /* VIREO_TESTS_RIG_H */

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Plugging in, resetting, and the wiring of interrupt lines. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board.h"
+
+/**
+ * board_init() - an empty board
+ * @board: to be initialised
+ * @memory: what its devices may reach by DMA
+ * @host_ops: what surrounds it
+ * @host: handed to @host_ops
+ *
+ * Return: 0, or a negative errno.
+ */
+int board_init(struct board *board, struct guest_memory *memory,
+	       const struct board_host *host_ops, void *host)
+{
+	memset(board, 0, sizeof(*board));
+	pthread_mutex_init(&board->lock, NULL);
+	board->memory = memory;
+	board->host_ops = host_ops;
+	board->host = host;
+	return timers_init(&board->timers);
+}
+
+/**
+ * board_destroy() - free all devices
+ * @board: the board; nobody uses it any more
+ */
+void board_destroy(struct board *board)
+{
+	while (board->devices) {
+		struct device *device = board->devices;
+
+		board->devices = device->next;
+		if (device->ops->destroy)
+			device->ops->destroy(device);
+	}
+	timers_destroy(&board->timers);
+	pthread_mutex_destroy(&board->lock);
+}
+
+/**
+ * board_plug() - add a device; from now on the board owns it
+ * @board: the board
+ * @device: the device
+ * @name: its name for messages
+ * @ops: what the board does with it
+ */
+void board_plug(struct board *board, struct device *device, const char *name,
+		const struct device_ops *ops)
+{
+	struct device **link;
+
+	device->name = name;
+	device->ops = ops;
+	device->board = board;
+	device->next = NULL;
+	/* In the order of their creation: controllers are reset before their users. */
+	for (link = &board->devices; *link; link = &(*link)->next)
+		;
+	*link = device;
+}
+
+/**
+ * board_reset() - the reset line of all devices
+ * @board: the board, locked
+ */
+void board_reset(struct board *board)
+{
+	struct device *device;
+
+	for (device = board->devices; device; device = device->next)
+		if (device->ops->reset)
+			device->ops->reset(device);
+}
+
+/**
+ * board_request() - a guest's wish about the whole machine
+ * @board: the board, locked
+ * @request: reset, power-off or exit
+ * @status: with BOARD_EXIT, the launcher's exit status
+ */
+void board_request(struct board *board, enum board_request request, int status)
+{
+	board->host_ops->request(board->host, request, status);
+}
+
+/**
+ * vireo_irq_set() - raise or lower an interrupt line
+ * @board: the board, locked
+ * @gsi: global system interrupt; below 16 also the ISA interrupt
+ * @level: true to raise
+ *
+ * As on a PC each ISA line reaches both controllers, and the timer's line 0
+ * is wired to pin 2 of the IOAPIC (the MADT says so), where the 8259s
+ * themselves have their cascade.
+ */
+void vireo_irq_set(struct board *board, unsigned int gsi, bool level)
+{
+	if (gsi < BOARD_ISA_IRQS && board->pic.set)
+		board->pic.set(board->pic.opaque, gsi, level);
+	if (gsi == 0)
+		gsi = 2;
+	else if (gsi == 2)
+		return;
+	if (gsi < BOARD_GSIS && board->ioapic.set)
+		board->ioapic.set(board->ioapic.opaque, gsi, level);
+}

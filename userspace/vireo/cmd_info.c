@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vireo info: what the processor and the module offer, for people and as JSON. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vireo.h"
+
+#include "command.h"
+#include "open.h"
+#include "util.h"
+
+static const char help_text[] =
+"Usage: vireo info [--json]\n"
+"Tell what this processor and the loaded module offer, and what is missing.\n"
+"\n"
+"  --json  for programs; names and fields stay as they are\n"
+"  --help  this text\n";
+
+static const struct option options[] = {
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+typedef const char *(*name_fn)(unsigned int bit);
+
+/* All there is to escape in what the module sends. */
+static void print_json_string(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < ' ' || c >= 0x7f)
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+static void print_json_list(const char *key, uint64_t bits, name_fn name, unsigned int first)
+{
+	const char *comma = "";
+	unsigned int bit;
+
+	printf(",\n  \"%s\": [", key);
+	for (bit = first; bit < 64; bit++) {
+		if (!(bits >> bit & 1))
+			continue;
+		printf("%s", comma);
+		print_json_string(name(bit));
+		comma = ", ";
+	}
+	printf("]");
+}
+
+static void print_json(const struct vireo_info *info)
+{
+	printf("{\n  \"module_version\": ");
+	print_json_string(info->version);
+	printf(",\n  \"abi\": %u,\n  \"vendor\": ", info->abi);
+	print_json_string(vireo_vendor_name(info->vendor));
+	printf(",\n  \"physical_address_bits\": %u", info->phys_bits);
+	printf(",\n  \"tsc_khz\": %u", info->tsc_khz);
+	printf(",\n  \"max_vcpus\": %u", info->max_vcpus);
+	printf(",\n  \"max_regions\": %u", info->max_regions);
+	print_json_list("features", info->features, vireo_feature_name, 0);
+	print_json_list("missing", info->missing, vireo_feature_name, 0);
+	print_json_list("mitigations", info->mitigations, vireo_mitigation_name, 0);
+	print_json_list("state_blocks", info->blocks, vireo_block_name, 1);
+	printf("\n}\n");
+}
+
+static void print_list(const char *title, uint64_t bits, name_fn name, name_fn text)
+{
+	unsigned int bit;
+
+	printf("%s:\n", title);
+	if (!bits)
+		printf("  none\n");
+	for (bit = 0; bit < 64; bit++)
+		if (bits >> bit & 1)
+			printf("  %-20s %s\n", name(bit), text(bit));
+}
+
+static void print_text(const struct vireo_info *info)
+{
+	printf("Vireo %s (ABI %u) on %s\n", info->version, info->abi,
+	       vireo_vendor_name(info->vendor));
+	printf("Guests: up to %u vCPUs, %u memory regions, %u address bits; TSC %u.%03u MHz\n",
+	       info->max_vcpus, info->max_regions, info->phys_bits, info->tsc_khz / 1000,
+	       info->tsc_khz % 1000);
+	print_list("In use", info->features, vireo_feature_name, vireo_feature_text);
+	print_list("Missing in this processor", info->missing, vireo_feature_name,
+		   vireo_feature_text);
+	print_list("Mitigations at entry and exit", info->mitigations, vireo_mitigation_name,
+		   vireo_mitigation_text);
+}
+
+static int info(int argc, char **argv)
+{
+	struct vireo *vireo;
+	bool json = false;
+	int option, r;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			fputs(help_text, stdout);
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		report_error("%s: not an option; see \"vireo info --help\"", argv[optind]);
+		return EXIT_USAGE;
+	}
+	r = open_vireo(&vireo);
+	if (r)
+		return r;
+	if (json)
+		print_json(vireo_get_info(vireo));
+	else
+		print_text(vireo_get_info(vireo));
+	vireo_close(vireo);
+	return EXIT_OK;
+}
+
+VIREO_COMMAND("info", "what this processor and the module offer", info);

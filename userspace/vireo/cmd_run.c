@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vireo run: the command line of a machine. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "machine.h"
+#include "dev/debug.h"
+#include "util.h"
+
+#define MEMORY_DEFAULT	(512 * MIB)
+#define CMDLINE_DEFAULT	"console=ttyS0"
+
+static const char help_text[] =
+"Usage: vireo run --kernel FILE [OPTION]...\n"
+"Make a virtual machine, boot a kernel in it, and stay until it ends.\n"
+"\n"
+"  --kernel FILE      Linux bzImage, Multiboot image, or PVH ELF file\n"
+"  --initrd FILE      initial RAM disk (Linux, PVH), or first module (Multiboot)\n"
+"  --cmdline TEXT     kernel command line (default: \"" CMDLINE_DEFAULT "\")\n"
+"  --module FILE[,TEXT]\n"
+"                     a further module, with its text (Multiboot, PVH); repeatable\n"
+"  --memory SIZE      memory, in MiB or with K, M, G (default: 512M)\n"
+"  --cpus N           virtual processors (default: 1)\n"
+"  --name NAME        name for logs and tools\n"
+"  --console WHERE    serial port: \"stdio\" (default), \"pty\", or \"file:PATH\"\n"
+"  --no-reboot        end when the guest resets, instead of starting it again\n"
+"  --fw-cfg NAME=FILE a file for the guest in fw_cfg; repeatable\n"
+"  --test-device      a device for bare-metal test programs (QEMU's pc-testdev)\n"
+"  --debug-exit PORT  port by which the guest ends with a status (default: 0xf4);\n"
+"                     \"none\" for none\n"
+"  --debug-console PORT\n"
+"                     a port that prints to the console (0xe9, 0x402); default: none\n"
+"  --stats            print counters of exits at the end\n"
+"  --help             this text\n"
+"\n"
+"On a terminal, Ctrl-A x ends the machine, Ctrl-A h lists more keys.\n"
+"Status: 0 the guest powered off (or Ctrl-A x, or reset with --no-reboot);\n"
+"1 triple fault or error; 2 wrong usage; (V << 1) | 1 after a write of V to the\n"
+"debug exit port.\n";
+
+enum {
+	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
+	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
+	OPT_DEBUG_CONSOLE, OPT_STATS, OPT_HELP,
+};
+
+static const struct option options[] = {
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "cmdline", required_argument, NULL, OPT_CMDLINE },
+	{ "append", required_argument, NULL, OPT_CMDLINE },	/* the usual name elsewhere */
+	{ "module", required_argument, NULL, OPT_MODULE },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
+	{ "fw-cfg", required_argument, NULL, OPT_FW_CFG },
+	{ "test-device", no_argument, NULL, OPT_TEST_DEVICE },
+	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
+	{ "debug-console", required_argument, NULL, OPT_DEBUG_CONSOLE },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int usage(const char *problem, const char *what)
+{
+	if (what)
+		report_error("%s: %s; see \"vireo run --help\"", what, problem);
+	else
+		report_error("%s; see \"vireo run --help\"", problem);
+	return EXIT_USAGE;
+}
+
+static int set_memory(struct machine_config *config, const char *text)
+{
+	if (parse_size(text, MIB, &config->memory))
+		return usage("not a size such as 512M or 2G", text);
+	if (config->memory & 4095)
+		return usage("the memory's size has to be a multiple of 4K", text);
+	if (config->memory < MEMORY_MIN)
+		return usage("too little memory: at least 2M", text);
+	if (config->memory > 1ULL << 46)
+		return usage("more memory than any processor can address", text);
+	return 0;
+}
+
+static int set_cpus(struct machine_config *config, const char *text)
+{
+	uint64_t cpus;
+
+	if (parse_number(text, VIREO_MAX_VCPUS, &cpus) || !cpus)
+		return usage("the number of vCPUs is 1 to 64", text);
+	config->cpus = (unsigned int)cpus;
+	return 0;
+}
+
+static int set_port(int *out, const char *text)
+{
+	uint64_t port;
+
+	if (!strcmp(text, "none")) {
+		*out = -1;
+		return 0;
+	}
+	if (parse_number(text, 0xfffc, &port))
+		return usage("not a port such as 0xf4, nor \"none\"", text);
+	*out = (int)port;
+	return 0;
+}
+
+/* Cuts the argument in two at @separator; the second half is empty if there is none. */
+static const char *split(char *text, char separator)
+{
+	char *at = strchr(text, separator);
+
+	if (!at)
+		return "";
+	*at = '\0';
+	return at + 1;
+}
+
+static int add_module(struct machine_config *config, char *text)
+{
+	unsigned int n = config->nr_modules;
+
+	if (n == BOOT_MODULES_MAX)
+		return usage("too many modules", text);
+	config->modules[n].text = split(text, ',');
+	config->modules[n].path = text;
+	config->nr_modules++;
+	return 0;
+}
+
+static int set_initrd(struct machine_config *config, const char *path)
+{
+	unsigned int i;
+
+	if (config->has_initrd)
+		return usage("there is one initrd only", path);
+	if (config->nr_modules == BOOT_MODULES_MAX)
+		return usage("too many modules", path);
+	/* The first, wherever it stands on the command line. */
+	for (i = config->nr_modules; i > 0; i--)
+		config->modules[i] = config->modules[i - 1];
+	config->modules[0].path = path;
+	config->modules[0].text = "";
+	config->nr_modules++;
+	config->has_initrd = true;
+	return 0;
+}
+
+static int add_fw_cfg(struct machine_config *config, char *text)
+{
+	unsigned int n = config->nr_fw_cfg;
+	const char *path;
+
+	/* QEMU's spelling name=N,file=F is not ours: N=F. */
+	path = split(text, '=');
+	if (!*text || !*path)
+		return usage("it is --fw-cfg NAME=FILE", text);
+	if (n == MACHINE_FW_CFG_MAX)
+		return usage("too many fw_cfg files", text);
+	config->fw_cfg[n].name = text;
+	config->fw_cfg[n].path = path;
+	config->nr_fw_cfg++;
+	return 0;
+}
+
+static int set_name(struct machine_config *config, const char *text)
+{
+	if (strlen(text) >= sizeof(((struct vireo_vm_config *)NULL)->name))
+		return usage("a name has at most 31 bytes", text);
+	config->name = text;
+	return 0;
+}
+
+static int set_console(struct machine_config *config, const char *text)
+{
+	if (strcmp(text, "stdio") && strcmp(text, "pty") &&
+	    (strncmp(text, "file:", 5) || !text[5]))
+		return usage("a console is \"stdio\", \"pty\" or \"file:PATH\"", text);
+	config->console = text;
+	return 0;
+}
+
+static int set_option(struct machine_config *config, int option, char *arg)
+{
+	switch (option) {
+	case OPT_KERNEL:
+		config->kernel = arg;
+		return 0;
+	case OPT_INITRD:
+		return set_initrd(config, arg);
+	case OPT_CMDLINE:
+		config->cmdline = arg;
+		return 0;
+	case OPT_MODULE:
+		return add_module(config, arg);
+	case OPT_MEMORY:
+		return set_memory(config, arg);
+	case OPT_CPUS:
+		return set_cpus(config, arg);
+	case OPT_NAME:
+		return set_name(config, arg);
+	case OPT_CONSOLE:
+		return set_console(config, arg);
+	case OPT_NO_REBOOT:
+		config->no_reboot = true;
+		return 0;
+	case OPT_FW_CFG:
+		return add_fw_cfg(config, arg);
+	case OPT_TEST_DEVICE:
+		config->test_device = true;
+		return 0;
+	case OPT_DEBUG_EXIT:
+		return set_port(&config->debug_exit, arg);
+	case OPT_DEBUG_CONSOLE:
+		return set_port(&config->debug_console, arg);
+	case OPT_STATS:
+		config->stats = true;
+		return 0;
+	default:
+		/* getopt has said what is wrong. */
+		return EXIT_USAGE;
+	}
+}
+
+static int run(int argc, char **argv)
+{
+	struct machine_config config = {
+		.memory = MEMORY_DEFAULT,
+		.cpus = 1,
+		.cmdline = CMDLINE_DEFAULT,
+		.console = "stdio",
+		.debug_exit = DEBUG_EXIT_PORT,
+		.debug_console = -1,
+	};
+	int option, r;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(help_text, stdout);
+			return EXIT_OK;
+		}
+		r = set_option(&config, option, optarg);
+		if (r)
+			return r;
+	}
+	if (optind < argc)
+		return usage("not an option", argv[optind]);
+	if (!config.kernel)
+		return usage("no kernel to boot: --kernel FILE is needed", NULL);
+	return machine_run(&config);
+}
+
+VIREO_COMMAND("run", "boot a kernel in a new virtual machine", run);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The console: standard input and output, a pseudo-terminal, or a file.
+ *
+ * Towards the serial port nothing here blocks. Output goes to a buffer that a
+ * thread of the console's own empties; input is read by the event loop into
+ * another one.
+ */
+#ifndef VIREO_CONSOLE_H
+#define VIREO_CONSOLE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+/**
+ * struct console_host - what a console needs of those around it
+ * @readable: there is input again, after console_read() had given too little
+ * @writable: output is taken again, after console_write() had taken too little
+ * @quit: somebody typed Ctrl-A x
+ * @opaque: handed to all three
+ *
+ * None is called from within console_read() and console_write().
+ */
+struct console_host {
+	void (*readable)(void *opaque);
+	void (*writable)(void *opaque);
+	void (*quit)(void *opaque);
+	void *opaque;
+};
+
+struct console;
+
+int console_open(const char *where, const struct console_host *host, struct console **out);
+int console_start(struct console *console, struct loop *loop);
+void console_close(struct console *console);
+size_t console_write(void *console, const uint8_t *bytes, size_t n);
+size_t console_read(void *console, uint8_t *bytes, size_t n);
+
+#endif /* VIREO_CONSOLE_H */

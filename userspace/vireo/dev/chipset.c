@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Port 0x92 (fast A20 and reset), port 0xcf9 (reset control), and 0xcf8-0xcff.
+ *
+ * There is no PCI: the configuration ports give all ones, by which guests
+ * know. The reset register lies among them, at a byte that a 32-bit access to
+ * 0xcf8 does not mean.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "chipset.h"
+#include "../util.h"
+
+#define PORT92_RESET	0x01
+#define PORT92_A20	0x02
+
+#define RCR_SYSTEM	0x02
+#define RCR_CPU		0x04
+
+#define CONFIG_PORT	0xcf8
+#define RESET_OFFSET	(CHIPSET_RESET_PORT - CONFIG_PORT)
+
+struct chipset {
+	struct device device;
+	uint8_t port92;
+	uint8_t rcr;
+};
+
+static uint64_t port92_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	struct chipset *chipset = opaque;
+
+	(void)offset;
+	(void)size;
+	return chipset->port92;
+}
+
+static void port92_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct chipset *chipset = opaque;
+	bool rises = value & PORT92_RESET && !(chipset->port92 & PORT92_RESET);
+
+	(void)offset;
+	(void)size;
+	chipset->port92 = (uint8_t)value;
+	if (rises)
+		board_request(chipset->device.board, BOARD_RESET, 0);
+}
+
+static uint64_t config_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	struct chipset *chipset = opaque;
+
+	if (offset == RESET_OFFSET && size == 1)
+		return chipset->rcr;
+	return ~0ULL;
+}
+
+static void config_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct chipset *chipset = opaque;
+	bool rises;
+
+	if (offset != RESET_OFFSET || size != 1)
+		return;
+	rises = value & RCR_CPU && !(chipset->rcr & RCR_CPU);
+	chipset->rcr = (uint8_t)value & (RCR_SYSTEM | RCR_CPU);
+	if (rises)
+		board_request(chipset->device.board, BOARD_RESET, 0);
+}
+
+static void reset(struct device *device)
+{
+	struct chipset *chipset = container_of(device, struct chipset, device);
+
+	chipset->port92 = PORT92_A20;
+	chipset->rcr = 0;
+}
+
+static void destroy(struct device *device)
+{
+	free(container_of(device, struct chipset, device));
+}
+
+static const struct device_ops chipset_device_ops = { .reset = reset, .destroy = destroy };
+static const struct bus_ops port92_ops = { port92_read, port92_write, 1 };
+static const struct bus_ops config_ops = { config_read, config_write, 4 };
+
+/**
+ * chipset_create() - plug in the ports
+ * @board: the board
+ *
+ * Return: 0, or a negative errno.
+ */
+int chipset_create(struct board *board)
+{
+	struct chipset *chipset = calloc(1, sizeof(*chipset));
+	int r;
+
+	if (!chipset)
+		return -ENOMEM;
+	board_plug(board, &chipset->device, "chipset", &chipset_device_ops);
+	reset(&chipset->device);
+	r = bus_claim(&board->pio, 0x92, 1, &port92_ops, chipset);
+	if (!r)
+		r = bus_claim(&board->pio, CONFIG_PORT, 8, &config_ops, chipset);
+	return r;
+}

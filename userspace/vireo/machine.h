@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A running virtual machine: everything that belongs to it, and who does what.
+ *
+ * Threads: one per vCPU (cpu.c), the event loop (timers, input), the console's
+ * output, and the main thread, which waits for signals and for requests.
+ *
+ * Stopping: whoever wants the whole machine to stop, be it for a reset or for
+ * its end, calls machine_request(), which any thread may do with any lock held
+ * but @control_lock. vCPU threads then park, and the main thread does what was
+ * asked for while nobody runs. Order of locks: board's, then control_lock;
+ * the console's is the innermost one and stands alone.
+ */
+#ifndef VIREO_MACHINE_H
+#define VIREO_MACHINE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vireo.h"
+
+#include "board.h"
+#include "boot/boot.h"
+#include "console.h"
+#include "loop.h"
+#include "memory.h"
+#include "util.h"
+
+struct ioapic;
+struct machine;
+struct pic;
+struct uart;
+
+#define MACHINE_FW_CFG_MAX 32
+
+/**
+ * struct machine_config - what the command line says
+ * @name: for logs and tools
+ * @memory: bytes
+ * @cpus: number of vCPUs
+ * @kernel: path
+ * @cmdline: for the kernel
+ * @modules: paths and texts; the first is the initrd, if @has_initrd
+ * @nr_modules: how many
+ * @has_initrd: --initrd was given
+ * @console: see console_open()
+ * @no_reboot: a reset of the guest ends the launcher
+ * @test_device: with pc-testdev
+ * @debug_exit: port of debug exit, -1: none
+ * @debug_console: port of the debug console, -1: none
+ * @fw_cfg: names and paths of files for fw_cfg
+ * @nr_fw_cfg: how many
+ * @stats: print counters at the end
+ */
+struct machine_config {
+	const char *name;
+	uint64_t memory;
+	unsigned int cpus;
+	const char *kernel;
+	const char *cmdline;
+	struct { const char *path, *text; } modules[BOOT_MODULES_MAX];
+	unsigned int nr_modules;
+	bool has_initrd;
+	const char *console;
+	bool no_reboot;
+	bool test_device;
+	int debug_exit;
+	int debug_console;
+	struct { const char *name, *path; } fw_cfg[MACHINE_FW_CFG_MAX];
+	unsigned int nr_fw_cfg;
+	bool stats;
+};
+
+enum machine_request {
+	MACHINE_NOTHING,
+	MACHINE_RESET,
+	MACHINE_END,		/* with machine.status */
+	MACHINE_FAULT,		/* machine.faulty says why, in its run page */
+};
+
+enum machine_state {
+	MACHINE_STOPPED,	/* vCPUs park */
+	MACHINE_RUNNING,
+	MACHINE_ENDING,		/* vCPU threads end */
+};
+
+/**
+ * struct cpu - one vCPU
+ * @machine: whose
+ * @vcpu: libvireo's handle
+ * @run: the shared page
+ * @initial: its state after power-on
+ * @thread: runs it
+ * @started: there is a thread
+ * @parked: the thread waits; protected by control_lock
+ * @irq_ready: at its last exit the guest would have taken an ExtINT
+ * @incomplete: the last exit is finished by the next VIREO_RUN
+ * @error: what VIREO_RUN failed with, 0 if it did not
+ */
+struct cpu {
+	struct machine *machine;
+	struct vireo_vcpu *vcpu;
+	struct vireo_run *run;
+	struct vireo_blocks initial;
+	pthread_t thread;
+	bool started;
+	bool parked;
+	bool irq_ready;
+	bool incomplete;
+	int error;
+};
+
+/**
+ * struct machine - everything
+ * @config: the command line
+ * @vireo: the device
+ * @vm: the VM
+ * @memory: its memory
+ * @board: its devices
+ * @pic: of them
+ * @ioapic: of them
+ * @uart: of them
+ * @console: where @uart leads
+ * @loop: the event loop
+ * @boot: what to load
+ * @kernel: file
+ * @module: files
+ * @cpu: the vCPUs
+ * @nr_cpus: how many
+ * @extint: the 8259's output, for vCPU 0
+ * @control_lock: protects the following
+ * @control: signalled when any of them changes
+ * @state: may be read without the lock
+ * @request: what is asked for; the first one counts until it is done
+ * @status: exit status that goes with it
+ * @faulty: vCPU that asks, with MACHINE_FAULT
+ * @wake: eventfd: there is a request
+ * @signals: signalfd
+ * @ended_by: signal that has ended the machine, 0: none
+ */
+struct machine {
+	const struct machine_config *config;
+	struct vireo *vireo;
+	struct vireo_vm *vm;
+	struct guest_memory memory;
+	struct board board;
+	bool has_board;
+	struct pic *pic;
+	struct ioapic *ioapic;
+	struct uart *uart;
+	struct console *console;
+	struct loop loop;
+	bool has_loop;
+	struct boot boot;
+	struct boot_file kernel;
+	struct boot_module module[BOOT_MODULES_MAX];
+	struct cpu cpu[VIREO_MAX_VCPUS];
+	unsigned int nr_cpus;
+	int extint;
+
+	pthread_mutex_t control_lock;
+	pthread_cond_t control;
+	enum machine_state state;
+	enum machine_request request;
+	int status;
+	struct cpu *faulty;
+	int wake;
+	int signals;
+	int ended_by;
+};
+
+int machine_run(const struct machine_config *config);
+void machine_request(struct machine *machine, enum machine_request request, int status,
+		     struct cpu *faulty);
+
+static inline enum machine_state machine_state(const struct machine *machine)
+{
+	return __atomic_load_n(&machine->state, __ATOMIC_ACQUIRE);
+}
+
+/* cpu.c */
+int cpu_start(struct cpu *cpu);
+bool cpu_park(struct cpu *cpu);
+int cpu_reset(struct cpu *cpu, const struct boot_start *start);
+
+/* dump.c */
+void dump_fault(struct machine *machine, const struct cpu *cpu);
+void dump_cpu(const struct cpu *cpu);
+void dump_stats(const struct machine *machine);
+
+#endif /* VIREO_MACHINE_H */
