@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The emulated processors, and how their emulators are started.
+
+Every emulator gets a directory of its own and the same three things: a console on the first
+serial port (a FIFO or a terminal), the file `result` behind the second one, and an end of its
+process when the machine is powered off, panics or resets.
+"""
+
+import os
+import subprocess
+
+# Bochs' clock advances by instructions. This many make up a second in the lab; it is near
+# to what Bochs does in a second here, so that seconds inside and outside are alike.
+BOCHS_IPS = 100_000_000
+
+COMMON_ARGS = "panic=-1 oops=panic mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on log_buf_len=1M kunit.enable=1"
+
+
+class Qemu:
+    """QEMU without KVM: AMD SVM with nested paging."""
+
+    boot_seconds = 60
+
+    def __init__(self, icount=False):
+        self.icount = icount
+        self.default_cpus = 1 if icount else 2
+
+    def kernel_args(self, cpus):
+        return f"{COMMON_ARGS} console=ttyS0,115200 quiet tsc=reliable no_timer_check"
+
+    def command(self, directory, machine):
+        """The command line; the console is its standard input and output."""
+        initrd = os.path.join(directory, "initrd")
+        with open(initrd, "wb") as f:
+            f.write(machine.initramfs)
+        command = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-M", "pc,usb=off,hpet=off", "-cpu", "max", "-smp", str(machine.cpus), "-m", str(machine.memory),
+            "-kernel", machine.kernel, "-initrd", initrd, "-append", machine.args,
+            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+            "-serial", f"file:{directory}/result",
+        ]
+        if self.icount:
+            return command + ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
+        return command + ["-accel", "tcg,thread=multi"]
+
+
+class Bochs:
+    """Bochs with one of its processor models."""
+
+    boot_seconds = 180
+    default_cpus = 1
+
+    def __init__(self, model):
+        self.model = model
+
+    def kernel_args(self, cpus):
+        # A triple fault is the one way to reset that ends Bochs. The clock is known, so
+        # nothing needs to be calibrated. Bochs 2.7 tells wrong sizes of the compacted XSAVE
+        # area and of PKRU's part in it, for which Linux would give up XSAVE and AVX; and it
+        # has FSRM without fast strings, over which the memmove() of Linux 6.1 stumbles.
+        khz = BOCHS_IPS // 1000
+        return (f"{COMMON_ARGS} console=ttyS0,115200 quiet reboot=t tsc=reliable no_timer_check"
+                f" clearcpuid=xsavec,xsaves,pku,fsrm tsc_early_khz={khz} lpj={khz * 1000 // 250}")
+
+    def command(self, directory, machine):
+        self._make_image(directory, machine)
+        with open(os.path.join(directory, "bochsrc"), "w") as f:
+            f.write(f"""
+display_library: term
+config_interface: textconfig
+romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+cpu: model={self.model}, count={machine.cpus}, ips={BOCHS_IPS}, reset_on_triple_fault=0, ignore_bad_msrs=1
+memory: guest={machine.memory}, host={machine.memory}
+clock: sync=none, time0=utc
+pci: enabled=1, chipset=i440fx
+ata0-master: type=cdrom, path={directory}/boot.iso, status=inserted
+boot: cdrom
+com1: enabled=1, {machine.bochs_console}
+com2: enabled=1, mode=file, dev={directory}/result
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+speaker: enabled=0
+floppy_bootsig_check: disabled=1
+log: {directory}/bochs.log
+debugger_log: -
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+""")
+        # Debian's Bochs starts in its debugger; let it go on.
+        with open(os.path.join(directory, "bochs.rc"), "w") as f:
+            f.write("c\n")
+        return ["bochs", "-q", "-f", f"{directory}/bochsrc", "-rc", f"{directory}/bochs.rc"]
+
+    @staticmethod
+    def _make_image(directory, machine):
+        tree = os.path.join(directory, "iso")
+        os.mkdir(tree)
+        os.symlink("/usr/lib/ISOLINUX/isolinux.bin", f"{tree}/isolinux.bin")
+        os.symlink("/usr/lib/syslinux/modules/bios/ldlinux.c32", f"{tree}/ldlinux.c32")
+        os.symlink(machine.kernel, f"{tree}/bzimage")
+        with open(f"{tree}/initrd", "wb") as f:
+            f.write(machine.initramfs)
+        with open(f"{tree}/isolinux.cfg", "w") as f:
+            f.write(f"default lab\nprompt 0\nlabel lab\nkernel /bzimage\nappend initrd=/initrd {machine.args}\n")
+        subprocess.run(
+            ["xorriso", "-as", "mkisofs", "-quiet", "-f", "-J", "-o", f"{directory}/boot.iso", "-b", "isolinux.bin",
+             "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", tree],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+# name: (emulator, what is particular about it)
+LABS = {
+    "svm": (Qemu(), "AMD SVM with NPT; no nRIP save, no decode assists; fast, SMP"),
+    "svm-icount": (Qemu(icount=True), "the same, one TSC tick per instruction, repeatable"),
+    "icelake": (Bochs("corei7_icelake_u"), "VMX with PML, TSC scaling, mode-based EPT, #VE"),
+    "tigerlake": (Bochs("tigerlake"), "like icelake"),
+    "skylake": (Bochs("corei7_skylake_x"), "VMX with PML, TSC scaling"),
+    "haswell": (Bochs("corei7_haswell_4770"), "EPT A/D bits, 1 GiB pages, virtual APIC, VMCS shadowing"),
+    "sandybridge": (Bochs("corei7_sandy_bridge_2600k"), "unrestricted guest"),
+    "lynnfield": (Bochs("corei5_lynnfield_750"), "EPT without unrestricted guest"),
+    "penryn": (Bochs("core2_penryn_t9600"), "VMX without EPT, VPID, unrestricted guest"),
+    "zambezi": (Bochs("zambezi"), "AMD SVM with NPT, the stricter implementation"),
+}
