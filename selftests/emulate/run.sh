@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Run the built tests in $O one after the other, as subtests of one TAP stream.
+# Each has a bound on its time.
+
+n=0
+failed=0
+
+# report STATUS NAME
+report()
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		failed=$((failed + 1))
+	fi
+}
+
+# run NAME COMMAND...
+run()
+{
+	name=$1
+	shift
+	if [ ! -x "$1" ]; then
+		n=$((n + 1))
+		echo "ok $n - $name # SKIP not built: a library or compiler is missing"
+		return
+	fi
+	echo "# Subtest: $name"
+	timeout 120 "$@" >"$O/log" 2>&1
+	status=$?
+	sed 's/^/    /' "$O/log"
+	report $status "$name"
+}
+
+echo "TAP version 13"
+
+# What the kernel would have to provide
+missing=$(nm "$O"/kernel-gcc/*.o | sed -n 's/^ *U //p' |
+	  grep -v -E '^(emu_|vireo_emu_|memcpy$|memset$)' | sort -u)
+[ -z "$missing" ] || echo "# needs: $missing"
+[ -z "$missing" ]
+report $? "compiled as for the kernel: nothing but memcpy and memset is needed"
+
+writable=$(size -A "$O"/kernel-gcc/*.o | awk '/^\.(data|bss)/ && $2 > 0' | wc -l)
+[ "$writable" = 0 ]
+report $? "compiled as for the kernel: no variables"
+
+run "decode" "$O/plain/test_decode" 1500000
+run "decode, sanitized" "$O/san/test_decode" 100000 2
+run "execute" "$O/plain/test_execute" 200000
+run "execute, sanitized" "$O/san/test_execute" 20000
+run "against this processor" "$O/plain/test_native" 1500000 "${SEED:-1}"
+run "against this processor, sanitized" "$O/san/test_native" 150000 2
+run "instructions retired for MMIO" "$O/count"
+
+if [ -x "$O/fuzz" ]; then
+	mkdir -p "$O/corpus"
+	(cd "$O" && timeout 120 ./fuzz -max_total_time="${FUZZ_SHORT:-8}" -max_len=280 \
+		-len_control=0 -rss_limit_mb=2048 corpus) >"$O/log" 2>&1
+	status=$?
+	if [ $status = 0 ]; then
+		tail -1 "$O/log" | sed 's/^/# /'
+	else
+		tail -30 "$O/log" | sed 's/^/# /'
+	fi
+	report $status "fuzzing for ${FUZZ_SHORT:-8} seconds"
+else
+	n=$((n + 1))
+	echo "ok $n - fuzzing # SKIP no clang with libFuzzer"
+fi
+
+echo "1..$n"
+[ $failed = 0 ]
