@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the benchmark's guest, its host half and the two back ends agree on. */
+#ifndef VIREO_BENCH_H
+#define VIREO_BENCH_H
+
+/*
+ * RDTSC in the guest and in the host counts retired instructions on the labs'
+ * processors (Bochs, QEMU -icount shift=0), exactly. So a row is the difference of
+ * two RDTSC around one operation, less that of two RDTSC around nothing.
+ *
+ * X(name, where, samples, what)
+ *	GUEST	the guest takes the samples; the host only serves its exits
+ *	HOST	the host takes them
+ */
+#define BENCH_ROWS(X)							\
+	X(empty,	GUEST, 256, "nothing, subtracted from the others") \
+	X(syscall,	HOST,  256, "empty system call (getppid)")	\
+	X(ioctl,	HOST,  256, "ioctl that the vCPU does not know") \
+	X(cpuid,	GUEST, 256, "CPUID exit")			\
+	X(hypercall,	GUEST, 256, "hypercall handled in the kernel")	\
+	X(rdmsr,	GUEST, 256, "RDMSR handled in the kernel (IA32_APIC_BASE)") \
+	X(wrmsr,	GUEST, 256, "WRMSR handled in the kernel (IA32_MCG_STATUS)") \
+	X(pio_eventfd,	GUEST, 256, "PIO write to an eventfd (doorbell)") \
+	X(arm_deadline,	GUEST, 256, "arming the TSC-deadline timer")	\
+	X(pio_write,	GUEST, 256, "PIO write to user space and back")	\
+	X(pio_read,	GUEST, 256, "PIO read from user space")		\
+	X(mmio_write,	GUEST, 256, "MMIO write to user space and back") \
+	X(mmio_read,	GUEST, 256, "MMIO read from user space")	\
+	X(run_exit,	HOST,  256, "run ioctl that exits at once")	\
+	X(self_ipi,	GUEST, 256, "self-IPI (x2APIC) until the handler has returned") \
+	X(msi,		HOST,  256, "MSI from user space, run, handler, EOI, exit") \
+	X(halt,		GUEST, 128, "HLT, kicked and woken by another thread") \
+	X(timer,	GUEST, 64,  "TSC-deadline timer: expiry, handler, EOI, back") \
+	X(fault_4k,	GUEST, 1024, "nested fault-in of a 4 KiB page that the host has") \
+	X(fault_2m,	GUEST, 24,  "nested fault-in of a 2 MiB page that the host has") \
+	X(create_vm,	HOST,  16,  "VM created")			\
+	X(create_vcpu,	HOST,  16,  "first vCPU created")		\
+	X(create,	HOST,  16,  "VM and first vCPU created")
+
+enum bench_row {
+#define X(name, where, samples, what) ROW_##name,
+	BENCH_ROWS(X)
+#undef X
+	ROW_NR
+};
+
+#define WARM_UP		16		/* samples at the start that do not count */
+#define MAX_SAMPLES	(1024 + WARM_UP)
+
+/* guest-physical layout */
+#define MEMORY_BYTES	(4UL << 20)
+#define PML4		0x1000UL
+#define PDPT		0x2000UL
+#define PD		0x3000UL	/* four pages */
+#define GDT		0x7000UL
+#define PARAMS		0x8000UL
+#define STACK		0x80000UL	/* its top */
+#define CODE		0x100000UL
+#define SAMPLES		0x200000UL
+#define SMALL_GPA	0x40000000UL	/* region of 4 KiB pages, for fault_4k */
+#define LARGE_GPA	0x50000000UL	/* region of 2 MiB pages, for fault_2m */
+#define MMIO_GPA	0xd0000000UL
+
+/* ports */
+#define PORT_DONE	0x80
+#define PORT_SYNC	0x81		/* msi: the guest waits for the host here */
+#define PORT_FAIL	0x82
+#define PORT_USER	0x600
+#define PORT_EVENTFD	0x700
+
+#define VECTOR		0x41
+
+#ifndef __ASSEMBLER__
+struct params {
+	unsigned int row;
+	unsigned int samples;		/* with the warm-up */
+	unsigned int amd;
+};
+#endif
+
+#endif

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest of the benchmark: the same image on both hypervisors.
+ *
+ * Starts in 64-bit mode with flat segments, an identity mapping of 4 GiB, a stack,
+ * and a struct params at PARAMS; leaves one unsigned int per sample at SAMPLES and
+ * ends with a write to PORT_DONE.
+ */
+#include "bench.h"
+
+typedef unsigned int u32;
+typedef unsigned long u64;
+
+struct gate {
+	unsigned short low, cs;
+	unsigned char ist, type;
+	unsigned short mid;
+	u32 high, pad;
+};
+
+static struct gate idt[256] __attribute__((aligned(16))) = { { 0 } };
+volatile u32 flag = 0;
+
+extern const char fail_stub[], irq_stub[];
+
+/* The handler's own instructions are part of what the rows with interrupts count. */
+asm(".globl irq_stub\n"
+    "irq_stub:\n"
+    "	push %rax\n"
+    "	push %rcx\n"
+    "	push %rdx\n"
+    "	movl $1, flag(%rip)\n"
+    "	mov $0x80b, %ecx\n"
+    "	xor %eax, %eax\n"
+    "	xor %edx, %edx\n"
+    "	wrmsr\n"
+    "	pop %rdx\n"
+    "	pop %rcx\n"
+    "	pop %rax\n"
+    "	iretq\n"
+    ".globl fail_stub\n"
+    "fail_stub:\n"
+    "	mov (%rsp), %eax\n"
+    "	out %eax, $0x82\n"
+    "	hlt\n"
+    ".section .text.start, \"ax\"\n"
+    ".globl _start\n"
+    "_start:\n"
+    "	call guest_main\n"
+    "	out %al, $0x80\n"
+    "	hlt\n"
+    ".text\n");
+
+static inline u64 rdmsr(u32 index)
+{
+	u32 a, d;
+
+	asm volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(index));
+	return (u64)d << 32 | a;
+}
+
+static inline void wrmsr(u32 index, u64 v)
+{
+	asm volatile("wrmsr" : : "c"(index), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+
+static inline u64 rdtsc(void)
+{
+	u32 a, d;
+
+	asm volatile("rdtsc" : "=a"(a), "=d"(d));
+	return (u64)d << 32 | a;
+}
+
+/*
+ * One function per operation, the same but for the operation: whatever surrounds it
+ * is what the row `empty` counts.
+ */
+#define OPERATION(name, text)						\
+static __attribute__((noinline)) u32 op_##name(u32 a, u32 d, u32 c, u64 b) \
+{									\
+	register u32 r9 asm("r9") = a;					\
+	register u32 r10 asm("r10") = d;				\
+	u32 delta;							\
+									\
+	asm volatile("rdtsc\n"						\
+		     "mov %%eax, %%r8d\n"				\
+		     "mov %%r9d, %%eax\n"				\
+		     "mov %%r10d, %%edx\n"				\
+		     text "\n"						\
+		     "rdtsc\n"						\
+		     "sub %%r8d, %%eax\n"				\
+		     : "=a"(delta), "+b"(b), "+c"(c)			\
+		     : "r"(r9), "r"(r10)				\
+		     : "rdx", "r8", "memory", "cc");			\
+	return delta;							\
+}
+
+OPERATION(empty, "")
+OPERATION(cpuid, "cpuid")
+OPERATION(vmcall, "vmcall")
+OPERATION(vmmcall, "vmmcall")
+OPERATION(rdmsr, "rdmsr")
+OPERATION(wrmsr, "wrmsr")
+OPERATION(outw, "out %%ax, %%dx")
+OPERATION(outb, "out %%al, %%dx")
+OPERATION(inb, "in %%dx, %%al")
+OPERATION(store, "mov %%eax, (%%rbx)")
+OPERATION(load, "mov (%%rbx), %%eax")
+OPERATION(touch, "movb $1, (%%rbx)")
+OPERATION(self_ipi, "wrmsr\n1: cmpl $0, flag(%%rip)\nje 1b")
+OPERATION(halt, "sti\nhlt\ncli")
+
+/*
+ * The guest spins; the time in which it does not spin is what the timer cost. Three
+ * instructions a turn, and a turn that the interrupt cut in two is still one.
+ */
+static u32 op_timer(u32 ahead)
+{
+	u64 turns = 0, t0, t1;
+
+	flag = 0;
+	wrmsr(0x6e0, rdtsc() + ahead);
+	t0 = rdtsc();
+	asm volatile("1: inc %0\n"
+		     "cmpl $0, flag(%%rip)\n"
+		     "je 1b\n" : "+r"(turns) : : "memory", "cc");
+	t1 = rdtsc();
+	return t1 - t0 - 3 * turns;
+}
+
+static void gate(unsigned int vector, const char *handler)
+{
+	u64 a = (u64)handler;
+
+	idt[vector] = (struct gate){ a, 8, 0, 0x8e, a >> 16, a >> 32, 0 };
+}
+
+static void set_up(void)
+{
+	struct { unsigned short limit; u64 base; } __attribute__((packed)) idtr = {
+		sizeof(idt) - 1, (u64)idt };
+	unsigned int i;
+
+	for (i = 0; i < 32; i++)
+		gate(i, fail_stub);
+	gate(VECTOR, irq_stub);
+	asm volatile("lidt %0" : : "m"(idtr));
+	/* x2APIC, software-enabled, timer in TSC-deadline mode */
+	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+	wrmsr(0x80f, 0x1ff);
+	wrmsr(0x832, 1 << 18 | VECTOR);
+}
+
+void guest_main(void)
+{
+	const struct params *p = (const void *)PARAMS;
+	volatile u32 *samples = (void *)SAMPLES;
+	u32 i, n = p->samples;
+	u64 v;
+
+	set_up();
+	/* The samples' own page must not fault inside a sample. */
+	for (i = 0; i < n; i++)
+		samples[i] = 0;
+
+	switch (p->row) {
+	case ROW_empty:
+		for (i = 0; i < n; i++)
+			samples[i] = op_empty(0, 0, 0, 0);
+		break;
+	case ROW_cpuid:
+		for (i = 0; i < n; i++)
+			samples[i] = op_cpuid(0, 0, 0, 0);
+		break;
+	case ROW_hypercall:
+		/* KVM_HC_VAPIC_POLL_IRQ: does nothing, and both know it */
+		for (i = 0; i < n; i++)
+			samples[i] = p->amd ? op_vmmcall(1, 0, 0, 0) : op_vmcall(1, 0, 0, 0);
+		break;
+	case ROW_rdmsr:
+		for (i = 0; i < n; i++)
+			samples[i] = op_rdmsr(0, 0, 0x1b, 0);
+		break;
+	case ROW_wrmsr:
+		for (i = 0; i < n; i++)
+			samples[i] = op_wrmsr(0, 0, 0x17a, 0);
+		break;
+	case ROW_pio_eventfd:
+		for (i = 0; i < n; i++)
+			samples[i] = op_outw(0, PORT_EVENTFD, 0, 0);
+		break;
+	case ROW_arm_deadline:
+		for (i = 0; i < n; i++) {
+			v = rdtsc() + (1UL << 36) + i * 1000;
+			samples[i] = op_wrmsr(v, v >> 32, 0x6e0, 0);
+		}
+		wrmsr(0x6e0, 0);
+		break;
+	case ROW_pio_write:
+		for (i = 0; i < n; i++)
+			samples[i] = op_outb(0, PORT_USER, 0, 0);
+		break;
+	case ROW_pio_read:
+		for (i = 0; i < n; i++)
+			samples[i] = op_inb(0, PORT_USER, 0, 0);
+		break;
+	case ROW_mmio_write:
+		for (i = 0; i < n; i++)
+			samples[i] = op_store(i, 0, 0, MMIO_GPA);
+		break;
+	case ROW_mmio_read:
+		for (i = 0; i < n; i++)
+			samples[i] = op_load(0, 0, 0, MMIO_GPA);
+		break;
+	case ROW_self_ipi:
+		asm volatile("sti");
+		for (i = 0; i < n; i++) {
+			flag = 0;
+			samples[i] = op_self_ipi(VECTOR, 0, 0x83f, 0);
+		}
+		asm volatile("cli");
+		break;
+	case ROW_msi:
+		/* The host sends an interrupt while the guest stands at an OUT. */
+		asm volatile("sti");
+		for (;;)
+			asm volatile("out %%al, %0" : : "i"(PORT_SYNC) : "memory");
+	case ROW_halt:
+		for (i = 0; i < n; i++)
+			samples[i] = op_halt(0, 0, 0, 0);
+		break;
+	case ROW_timer:
+		asm volatile("sti");
+		for (i = 0; i < n; i++)
+			samples[i] = op_timer(200000);
+		asm volatile("cli");
+		break;
+	case ROW_fault_4k:
+		for (i = 0; i < n; i++)
+			samples[i] = op_touch(0, 0, 0, SMALL_GPA + i * 0x1000UL);
+		break;
+	case ROW_fault_2m:
+		for (i = 0; i < n; i++)
+			samples[i] = op_touch(0, 0, 0, LARGE_GPA + i * 0x200000UL);
+		break;
+	}
+}
