@@ -368,9 +368,14 @@ static void about(void)
 	printf("about\tprocessor\t%s\n", brand);
 	f = fopen("/proc/cmdline", "r");
 	if (f && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		printf("about\tmitigations\t%s\n",
-		       strstr(line, "mitigations=off") ? "off" : "default");
+		const char *word = line, *last = "default";
+
+		/* the last one counts */
+		while ((word = strstr(word, "mitigations="))) {
+			word += strlen("mitigations=");
+			last = strncmp(word, "off", 3) ? "default" : "off";
+		}
+		printf("about\tmitigations\t%s\n", last);
 	}
 	if (f)
 		fclose(f);

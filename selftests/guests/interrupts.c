@@ -207,8 +207,12 @@ static void test_timer(const char *mode)
 	apic_write(APIC_TMICT, 500000);
 	halt();
 	ok(count[0x61] == 1, "%s: the timer ends HLT", mode);
+	/*
+	 * Long enough to fire during HLT, not at the STI before it: QEMU's SVM loses the
+	 * interrupt shadow of a guest that is left there.
+	 */
 	for (n = 0; n < 20; n++) {
-		apic_write(APIC_TMICT, 20000);
+		apic_write(APIC_TMICT, 1000000);
 		halt();
 	}
 	ok(count[0x61] == 21, "%s: ... twenty times (%u)", mode, count[0x61]);
@@ -250,7 +254,7 @@ static void test_timer(const char *mode)
 	apic_write(APIC_LVTT, 0x61 | 1 << 18);
 	cli();
 	for (n = 0; n < 20; n++) {
-		wrmsr(0x6e0, rdtsc() + 20000);
+		wrmsr(0x6e0, rdtsc() + 2000000);
 		halt();
 	}
 	ok(count[0x61] == 22, "%s: the deadline ends HLT, twenty times (%u)", mode, count[0x61]);
@@ -458,11 +462,11 @@ static void test_extint(void)
 		asm volatile("hlt");
 	ok(pic_irqs >= 7, "ExtINT ends HLT (%u)", pic_irqs);
 	cli();
-	/* held back while interrupts are off, then one */
-	dawdle(100000);
 	n = pic_irqs;
+	dawdle(100000);
+	ok(pic_irqs == n, "ExtINT: interrupts off hold it");
 	irq_window();
-	ok(pic_irqs == n + 1 || pic_irqs == n, "ExtINT: interrupts off hold it (%u)", pic_irqs - n);
+	ok(pic_irqs > n, "ExtINT: ... and it comes when they are on (%u)", pic_irqs - n);
 	apic_write(APIC_LVT0, APIC_MASKED);
 	n = pic_irqs;
 	sti();

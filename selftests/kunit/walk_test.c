@@ -291,7 +291,8 @@ static void walk_reserved_test(struct kunit *test)
 					if (level >= 4 && bit == 8)
 						reserved = vireo_caps.vendor == VIREO_VENDOR_AMD;
 					if (is_pdpte(w, level) &&
-					    (bit == 1 || bit == 2 || (bit >= 5 && bit <= 8)))
+					    (bit == 1 || bit == 2 || (bit >= 6 && bit <= 8) ||
+					     (bit == 5 && vireo_caps.vendor != VIREO_VENDOR_AMD)))
 						reserved = true;
 				}
 				set_entry(test, w, level, good | BIT_ULL(bit));

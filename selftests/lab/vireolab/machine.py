@@ -58,10 +58,20 @@ class Result:
         return self.tar.extractfile(f"./.lab/{name}").read().decode(errors="replace")
 
     def extract(self, directory):
-        """Write the files that the script left in /out."""
+        """Write the files that the script left in /out, and the kernel's log.
+
+        File by file: the lab may be broken or hostile, and nothing of it, be it a link, a device or a
+        path with dots, may reach beyond this directory.
+        """
         os.makedirs(directory, exist_ok=True)
-        files = [m for m in self.tar.getmembers() if m.isreg() or m.isdir()]
-        self.tar.extractall(directory, [m for m in files if not m.name.startswith("./.lab")], filter="data")
+        for member in self.tar.getmembers():
+            name = os.path.normpath(member.name)
+            if not member.isreg() or name.startswith((".lab/", "../", "/")):
+                continue
+            path = os.path.join(directory, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as f:
+                shutil.copyfileobj(self.tar.extractfile(member), f)
         with open(os.path.join(directory, "dmesg"), "w") as f:
             f.write(self.dmesg)
 
