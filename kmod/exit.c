@@ -453,10 +453,12 @@ static enum vireo_action vireo_exit_pause(struct vireo_vcpu *vcpu)
 
 	if (unlikely(r))
 		return vireo_not_ready(r);
+	/* It spins for somebody else: whoever waits for this CPU goes first. */
+	if (irqs_disabled())
+		return VIREO_SLOW;
 	vireo_step(vcpu);
-	if (!need_resched())
-		set_tsk_need_resched(current);
-	return VIREO_AGAIN;
+	yield();
+	return VIREO_RESUME;
 }
 
 static enum vireo_action vireo_exit_undefined(struct vireo_vcpu *vcpu)

@@ -25,6 +25,8 @@
 #include <asm/pvclock.h>
 #include <asm/tsc.h>
 
+#include "backend.h"
+#include "irq/irq.h"
 #include "pvclock.h"
 
 static_assert(sizeof(struct pvclock_vcpu_time_info) == 32);
@@ -127,7 +129,7 @@ u64 vireo_pvclock_now(struct vireo_vm *vm)
 	return ns;
 }
 
-void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
+static void vireo_pvclock_anchor(struct vireo_vm *vm, u64 ns)
 {
 	bool stable = vireo_host_tsc_stable();
 	unsigned long flags;
@@ -143,7 +145,37 @@ void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
 		WRITE_ONCE(vm->clock_tsc, 0);
 	}
 	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+}
+
+void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
+{
+	vireo_pvclock_anchor(vm, ns);
 	vireo_pvclock_changed(vm);
+}
+
+void vireo_pvclock_suspend(struct vireo_suspend *at)
+{
+	at->tsc = rdtsc_ordered();
+	at->ns = ktime_get_boottime_ns();
+}
+
+void vireo_pvclock_resume(struct vireo_vm *vm, const struct vireo_suspend *at)
+{
+	u64 tsc = rdtsc_ordered(), slept = ktime_get_boottime_ns() - at->ns;
+	u64 back = at->tsc > tsc ? at->tsc - tsc : 0;
+	struct vireo_vcpu *vcpu;
+	u32 i;
+
+	/* A clock that is not the TSC's follows the host's by itself. */
+	if (vm->clock_tsc)
+		vireo_pvclock_anchor(vm, vireo_pvclock_at(vm, at->tsc, 0) + slept);
+	vm->tsc_base -= back;
+	/* No kick: all threads are frozen, and look at their requests when they go on. */
+	vireo_for_each_vcpu(i, vcpu, vm) {
+		vcpu->tsc_offset += back;
+		vcpu->tsc_stale = true;
+		vireo_request_set(vcpu, VIREO_REQ_CLOCK);
+	}
 }
 
 /*
@@ -238,6 +270,13 @@ void vireo_pvclock_update(struct vireo_vcpu *vcpu)
 	struct pvclock_vcpu_time_info page = {};
 	u64 msr = vcpu->pvclock_msr;
 
+	if (unlikely(vcpu->tsc_stale)) {
+		vcpu->tsc_stale = false;
+		preempt_disable();
+		vireo_backend_write_tsc_offset(vcpu);
+		preempt_enable();
+		vireo_lapic_tsc_changed(vcpu);
+	}
 	if (!(msr & 1))
 		return;
 	WRITE_ONCE(vcpu->pvclock_stamp, jiffies);

@@ -48,17 +48,27 @@ u64 vireo_pvclock_now(struct vireo_vm *vm);
 void vireo_pvclock_set(struct vireo_vm *vm, u64 ns);
 
 /**
- * vireo_pvclock_resume() - the host was suspended
- * @vm: VM, whose vCPUs do not run yet
- * @now: what the clock has to show, normally vireo_pvclock_now() before the suspend plus the
- *	 time it took
- *
- * The host's TSC may have started anew; the guest's TSC is the caller's.
+ * struct vireo_suspend - when the host went to sleep
+ * @tsc: its TSC
+ * @ns: its CLOCK_BOOTTIME
  */
-static inline void vireo_pvclock_resume(struct vireo_vm *vm, u64 now)
-{
-	vireo_pvclock_set(vm, now);
-}
+struct vireo_suspend {
+	u64 tsc;
+	u64 ns;
+};
+
+/* Host suspend and resume: one CPU, interrupts off, timekeeping runs, no other thread does. */
+void vireo_pvclock_suspend(struct vireo_suspend *at);
+
+/**
+ * vireo_pvclock_resume() - the host is back: set a VM's clocks right
+ * @vm: VM
+ * @at: from vireo_pvclock_suspend()
+ *
+ * The clock has gone on meanwhile.  Guests' TSCs do not go back even if the host's started
+ * anew; the vCPUs' own threads write the new offsets before they enter.
+ */
+void vireo_pvclock_resume(struct vireo_vm *vm, const struct vireo_suspend *at);
 
 /* Something that all pages depend on has changed, such as a TSC offset: rewrite them all. */
 void vireo_pvclock_changed(struct vireo_vm *vm);

@@ -211,34 +211,49 @@ int vireo_region_delete(struct vireo_vm *vm, u32 slot)
 
 /*
  * Copies.  Nearly all are a few bytes (an instruction, an operand, a descriptor), where
- * calling the general functions costs several times what the copy does.
+ * calling the general functions costs several times what the copy does.  What is not a
+ * power of two is done by two accesses that overlap; a power of two is one access.
+ * That the addresses are user addresses was checked when the region was set.
  */
 #define COPY_SMALL 32
+
+#define COPY_GET(type, at) \
+	unsafe_get_user(*(type *)(data + (at)), (const type __user *)(from + (at)), fault)
+#define COPY_PUT(type, at) \
+	unsafe_put_user(*(const type *)(data + (at)), (type __user *)(to + (at)), fault)
+
+#define COPY(access)					\
+do {							\
+	size_t at;					\
+							\
+	if (len >= 8) {					\
+		for (at = 0; at + 8 <= len; at += 8)	\
+			access(u64, at);		\
+		if (at < len)				\
+			access(u64, len - 8);		\
+	} else if (len >= 4) {				\
+		access(u32, 0);				\
+		if (len > 4)				\
+			access(u32, len - 4);		\
+	} else if (len >= 2) {				\
+		access(u16, 0);				\
+		if (len > 2)				\
+			access(u16, len - 2);		\
+	} else if (len) {				\
+		access(u8, 0);				\
+	}						\
+} while (0)
 
 static __always_inline bool copy_in(void *data, const void __user *from, size_t len)
 {
 	if (len > COPY_SMALL)
 		return !__copy_from_user_inatomic(data, from, len);
-	if (!user_access_begin(from, len))
-		return false;
-	for (; len >= 8; len -= 8, data += 8, from += 8)
-		unsafe_get_user(*(u64 *)data, (const u64 __user *)from, fault);
-	if (len & 4) {
-		unsafe_get_user(*(u32 *)data, (const u32 __user *)from, fault);
-		data += 4;
-		from += 4;
-	}
-	if (len & 2) {
-		unsafe_get_user(*(u16 *)data, (const u16 __user *)from, fault);
-		data += 2;
-		from += 2;
-	}
-	if (len & 1)
-		unsafe_get_user(*(u8 *)data, (const u8 __user *)from, fault);
-	user_access_end();
+	__uaccess_begin_nospec();
+	COPY(COPY_GET);
+	__uaccess_end();
 	return true;
 fault:
-	user_access_end();
+	__uaccess_end();
 	return false;
 }
 
@@ -246,26 +261,12 @@ static __always_inline bool copy_out(void __user *to, const void *data, size_t l
 {
 	if (len > COPY_SMALL)
 		return !__copy_to_user_inatomic(to, data, len);
-	if (!user_access_begin(to, len))
-		return false;
-	for (; len >= 8; len -= 8, data += 8, to += 8)
-		unsafe_put_user(*(const u64 *)data, (u64 __user *)to, fault);
-	if (len & 4) {
-		unsafe_put_user(*(const u32 *)data, (u32 __user *)to, fault);
-		data += 4;
-		to += 4;
-	}
-	if (len & 2) {
-		unsafe_put_user(*(const u16 *)data, (u16 __user *)to, fault);
-		data += 2;
-		to += 2;
-	}
-	if (len & 1)
-		unsafe_put_user(*(const u8 *)data, (u8 __user *)to, fault);
-	user_access_end();
+	__uaccess_begin_nospec();
+	COPY(COPY_PUT);
+	__uaccess_end();
 	return true;
 fault:
-	user_access_end();
+	__uaccess_end();
 	return false;
 }
 

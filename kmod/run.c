@@ -180,7 +180,8 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 			vcpu->run_error = -EINTR;
 			return VIREO_FAIL;
 		}
-		cond_resched();
+		/* Not cond_resched(): it looks at the preemption count, where the bit may be missing. */
+		schedule();
 	}
 
 	if (unlikely(vcpu->requests)) {

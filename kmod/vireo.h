@@ -239,6 +239,7 @@ struct vireo_vcpu {
 	/* paravirtual clock */
 	u64 pvclock_msr;		/* MSR_KVM_SYSTEM_TIME_NEW */
 	unsigned long pvclock_stamp;	/* jiffies of the last update */
+	bool tsc_stale;			/* tsc_offset was changed for it, see vireo_pvclock_resume() */
 
 	/* CPUID table, sorted */
 	struct vireo_cpuid_entry *cpuid;

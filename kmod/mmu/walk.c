@@ -85,72 +85,104 @@ static const struct walk_format walk_5level = {
 /* An entry, and where it is, for setting its bits. */
 struct walk_entry {
 	u64 value;
-	void __user *user;	/* NULL: in a read-only region */
+	u64 gpa;
 };
 
+/*
+ * Compilers that clear automatic variables (CONFIG_INIT_STACK_ALL_ZERO) would spend as much on
+ * the entries as the walk takes; each is written before it is read.
+ */
+#if __has_attribute(__uninitialized__)
+#define WALK_UNINITIALIZED __attribute__((__uninitialized__))
+#else
+#define WALK_UNINITIALIZED
+#endif
+
+/*
+ * Read the entry at @offset of guest page @gfn.  @mem is the region of the last one, mostly the right
+ * one again.
+ */
 static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map,
-				     u64 gpa, u8 bytes, bool nofault, struct walk_entry *entry)
+				     const struct vireo_mem **mem, u64 gfn, u64 offset, u8 bytes,
+				     bool nofault, u64 *value)
 {
-	const struct vireo_mem *mem = vireo_mem_lookup(vcpu, map, gpa >> PAGE_SHIFT);
-	void __user *user;
+	const void __user *user;
 	u32 narrow;
 
-	if (unlikely(!mem))
-		return -ENXIO;
-	user = (void __user *)(vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
-	if (!user_access_begin(user, bytes))
-		return -ENXIO;
-	if (bytes == 8) {
-		unsafe_get_user(entry->value, (u64 __user *)user, fault);
-	} else {
-		unsafe_get_user(narrow, (u32 __user *)user, fault);
-		entry->value = narrow;
+	if (unlikely(!*mem || !vireo_mem_holds(*mem, gfn))) {
+		*mem = vireo_mem_lookup(vcpu, map, gfn);
+		if (!*mem)
+			return -ENXIO;
 	}
-	user_access_end();
-	entry->user = mem->flags & VIREO_REGION_READONLY ? NULL : user;
+	user = (const void __user *)(vireo_mem_hva(*mem, gfn) + offset);
+	/* That it is a user address was checked when the region was set. */
+	__uaccess_begin_nospec();
+	if (bytes == 8) {
+		unsafe_get_user(*value, (const u64 __user *)user, fault);
+	} else {
+		unsafe_get_user(narrow, (const u32 __user *)user, fault);
+		*value = narrow;
+	}
+	__uaccess_end();
 	return 0;
 fault:
-	user_access_end();
+	__uaccess_end();
 	return nofault ? -EAGAIN : -ENXIO;
-}
-
-/* Return: 0; 1: the entry has changed; -EFAULT. */
-static int walk_set_bits(const struct walk_entry *entry, u8 bytes, u64 bits)
-{
-	if (bytes == 8) {
-		u64 old = entry->value;
-
-		return __try_cmpxchg_user((u64 __user *)entry->user, &old, old | bits, wide);
-	} else {
-		u32 old = entry->value;
-
-		return __try_cmpxchg_user((u32 __user *)entry->user, &old, old | (u32)bits, narrow);
-	}
 }
 
 /*
  * Set the bits that are missing.  @entries from @level up were used; the leaf is dirtied by a write.
+ * Return: 0; 1: an entry has changed; -EFAULT.
  */
-static noinline int walk_set_accessed(const struct walk_format *f, const struct walk_entry *entries,
-				      int level, bool write)
+static noinline int walk_set_accessed(const struct walk_format *f, const struct vireo_mem_map *map,
+				      const struct walk_entry *entries, int level, bool write)
 {
 	int l, r;
 
 	for (l = f->levels; l >= level; l--) {
+		const u64 value = entries[l - 1].value, gpa = entries[l - 1].gpa;
+		const struct vireo_mem *mem = vireo_mem_find(map, gpa >> PAGE_SHIFT);
 		u64 bits = GUEST_ACCESSED;
+		unsigned long user;
 
 		if (f->pdptr && l == 3)
 			continue;
 		if (l == level && write)
 			bits |= GUEST_DIRTY;
 		/* The processor could not write to a read-only region either. */
-		if (!(bits & ~entries[l - 1].value) || !entries[l - 1].user)
+		if (!(bits & ~value) || !mem || (mem->flags & VIREO_REGION_READONLY))
 			continue;
-		r = walk_set_bits(&entries[l - 1], f->bytes, bits);
+		user = vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+		if (f->bytes == 8) {
+			u64 old = value;
+
+			r = __try_cmpxchg_user((u64 __user *)user, &old, value | bits, wide);
+		} else {
+			u32 old = value;
+
+			r = __try_cmpxchg_user((u32 __user *)user, &old, (u32)(value | bits),
+					       narrow);
+		}
 		if (r)
 			return r;
 	}
 	return 0;
+}
+
+/* The error code of a page fault; @bits: what the tables have to say about it. */
+static noinline u32 walk_error(const struct walk_format *f, const struct vireo_mode *mode,
+			       u32 access, u32 bits)
+{
+	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
+
+	if (access & VIREO_ACCESS_WRITE)
+		bits |= FAULT_WRITE;
+	if ((access & VIREO_ACCESS_USER) && !(access & VIREO_ACCESS_IMPLICIT))
+		bits |= FAULT_USER;
+	/* Only where fetches are told apart. */
+	if ((access & VIREO_ACCESS_EXEC) && (nx || (mode->cr4 & X86_CR4_SMEP)))
+		bits |= FAULT_FETCH;
+	return bits;
 }
 
 /* Bits that must be zero in a present entry of a level, beside format->high. */
@@ -190,6 +222,28 @@ static __always_inline u64 walk_reserved(const struct walk_format *f, struct vir
 	}
 }
 
+/* Do the tables allow the access?  @all: rights that all levels agree on.  SDM vol. 3, 4.6.1. */
+static __always_inline bool walk_allowed(const struct vireo_mode *mode, u32 access, u64 all,
+					 bool no_exec)
+{
+	const bool fetch = access & VIREO_ACCESS_EXEC;
+	const bool write = access & VIREO_ACCESS_WRITE;
+
+	if (fetch && no_exec)
+		return false;
+	if ((access & (VIREO_ACCESS_USER | VIREO_ACCESS_IMPLICIT)) == VIREO_ACCESS_USER)
+		return (all & GUEST_USER) && (!write || (all & GUEST_WRITE));
+
+	if (unlikely(all & GUEST_USER)) {
+		if (fetch)
+			return !(mode->cr4 & X86_CR4_SMEP);
+		if ((mode->cr4 & X86_CR4_SMAP) &&
+		    (!(mode->rflags & X86_EFLAGS_AC) || (access & VIREO_ACCESS_IMPLICIT)))
+			return false;
+	}
+	return !write || (all & GUEST_WRITE) || !(mode->cr0 & X86_CR0_WP);
+}
+
 static __always_inline int walk_tables(const struct walk_format *f, struct vireo_vcpu *vcpu,
 				       const struct vireo_mode *mode, u64 gva, u32 access,
 				       bool nofault, struct vireo_walk *walk)
@@ -197,44 +251,44 @@ static __always_inline int walk_tables(const struct walk_format *f, struct vireo
 	const struct vireo_mem_map *map = vireo_mem_map(vcpu->vm);
 	const u64 phys_mask = vcpu->caps.phys_mask;
 	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
-	const bool user = (access & VIREO_ACCESS_USER) && !(access & VIREO_ACCESS_IMPLICIT);
 	const bool write = access & VIREO_ACCESS_WRITE;
-	const bool fetch = access & VIREO_ACCESS_EXEC;
 	const u64 reserved = (f->high & ~phys_mask) | (f->bytes == 8 && !nx ? GUEST_NX : 0);
-	struct walk_entry entries[WALK_LEVELS];
+	struct walk_entry entries[WALK_LEVELS] WALK_UNINITIALIZED;
+	const struct vireo_mem *mem = NULL;
+	u64 table, offset, entry, all, any_nx, size;
 	int tries = 0, level, r;
-	u64 table, entry, all, size;
-	u64 any_nx;
-	u32 error;
+	u32 bits;
 
-	error = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0);
-	if (fetch && (nx || (mode->cr4 & X86_CR4_SMEP)))
-		error |= FAULT_FETCH;
 	if (!f->wide)
 		gva = (u32)gva;
 again:
 	table = mode->cr3 & f->cr3 & phys_mask;
+	/* Only PAE's root is not a page. */
+	offset = f->pdptr ? offset_in_page(table) : 0;
 	/* Rights and accessed bits that all levels agree on; NX if any says so. */
 	all = ~0ULL;
 	any_nx = 0;
-	for (level = f->levels; ; level--) {
+	/* Unrolled, so that what depends on the level is constant. */
+#pragma GCC unroll 5
+	for (level = f->levels; level >= 1; level--) {
 		const unsigned int shift = PAGE_SHIFT + f->bits * (level - 1);
 		const u64 index = (gva >> shift) & ((1U << f->bits) - 1);
 		u64 bad = reserved;
 
-		r = walk_read(vcpu, map, table + index * f->bytes, f->bytes, nofault,
-			      &entries[level - 1]);
+		offset += index * f->bytes;
+		r = walk_read(vcpu, map, &mem, table >> PAGE_SHIFT, offset, f->bytes, nofault,
+			      &entry);
 		if (unlikely(r))
 			return r;
-		entry = entries[level - 1].value;
+		entries[level - 1] = (struct walk_entry) { entry, (table & PAGE_MASK) + offset };
+		bits = 0;
 		if (unlikely(!(entry & GUEST_PRESENT)))
 			goto fault;
 		if (level > 1)
 			bad |= walk_reserved(f, vcpu, mode, level, entry);
-		if (unlikely(entry & bad)) {
-			error |= FAULT_PRESENT | FAULT_RESERVED;
+		bits = FAULT_PRESENT | FAULT_RESERVED;
+		if (unlikely(entry & bad))
 			goto fault;
-		}
 		if (!(f->pdptr && level == 3)) {
 			all &= entry;
 			any_nx |= entry;
@@ -242,35 +296,20 @@ again:
 		size = 1ULL << shift;
 		if (level == 1)
 			break;
-		if ((entry & GUEST_LARGE) && (f->bytes == 8 || (mode->cr4 & X86_CR4_PSE)))
+		if (unlikely(entry & GUEST_LARGE) &&
+		    (f->bytes == 8 || (mode->cr4 & X86_CR4_PSE)))
 			break;
 		table = entry & phys_mask & GENMASK_ULL(51, 12);
+		offset = 0;
 	}
 	any_nx = nx ? any_nx & GUEST_NX : 0;
 
 	if (likely(access)) {
-		bool ok;
-
-		if (user) {
-			ok = (all & GUEST_USER) && (!write || (all & GUEST_WRITE));
-		} else {
-			ok = !write || (all & GUEST_WRITE) || !(mode->cr0 & X86_CR0_WP);
-			if (all & GUEST_USER) {
-				if (fetch)
-					ok &= !(mode->cr4 & X86_CR4_SMEP);
-				else if (mode->cr4 & X86_CR4_SMAP)
-					ok &= (mode->rflags & X86_EFLAGS_AC) &&
-					      !(access & VIREO_ACCESS_IMPLICIT);
-			}
-		}
-		if (fetch && any_nx)
-			ok = false;
-		if (unlikely(!ok)) {
-			error |= FAULT_PRESENT;
+		bits = FAULT_PRESENT;
+		if (unlikely(!walk_allowed(mode, access, all, any_nx)))
 			goto fault;
-		}
 		if (unlikely(!(all & GUEST_ACCESSED) || (write && !(entry & GUEST_DIRTY)))) {
-			r = walk_set_accessed(f, entries, level, write);
+			r = walk_set_accessed(f, map, entries, level, write);
 			if (r > 0 && ++tries < WALK_TRIES)
 				goto again;
 			if (r)
@@ -287,18 +326,16 @@ again:
 		walk->gpa = entry & GENMASK_ULL(31, 12);
 	walk->gpa |= gva & (size - 1);
 	walk->page_size = size;
-	walk->pte_access = VIREO_ACCESS_READ |
-			   (all & GUEST_WRITE ? VIREO_ACCESS_WRITE : 0) |
-			   (all & GUEST_USER ? VIREO_ACCESS_USER : 0) |
+	walk->pte_access = VIREO_ACCESS_READ | (all & GUEST_WRITE) | (all & GUEST_USER) << 1 |
 			   (any_nx ? 0 : VIREO_ACCESS_EXEC);
 	walk->error = 0;
 	return 0;
 fault:
-	walk->error = error;
+	walk->error = walk_error(f, mode, access, bits);
 	return -EFAULT;
 }
 
-static_assert(GUEST_WRITE == FAULT_WRITE && GUEST_USER == FAULT_USER);
+static_assert(GUEST_WRITE == VIREO_ACCESS_WRITE && GUEST_USER << 1 == VIREO_ACCESS_USER);
 
 static int walk_any(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
 		    bool nofault, struct vireo_walk *walk)

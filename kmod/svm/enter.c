@@ -249,7 +249,7 @@ static noinline void svm_exit_other(struct vireo_vcpu *vcpu, u64 code, u32 how)
 	}
 }
 
-void notrace svm_enter(struct vireo_vcpu *vcpu)
+static __always_inline void svm_run(struct vireo_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	unsigned long vmcb_pa, host_pa;
@@ -257,14 +257,10 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 	u64 code;
 	u32 how;
 
-	if (unlikely(vcpu->dirty | svm->work)) {
-		vcpu = svm_work_entry(vcpu);
-		svm = to_svm(vcpu);
-	}
 	vmcb = svm->vmcb;
 	vmcb->save.rax = vcpu->gpr[VIREO_RAX];
 	vmcb->save.cr2 = vcpu->cr2;
-	if (static_branch_unlikely(&svm_cr2_by_hand))
+	if (static_branch_unlikely(&svm_bochs))
 		native_write_cr2(vcpu->cr2);
 
 	vmcb_pa = svm->vmcb_pa;
@@ -305,4 +301,19 @@ void notrace svm_enter(struct vireo_vcpu *vcpu)
 		svm_set_exit(&vcpu->exit, how, svm_insn_len(vmcb));
 	else
 		svm_exit_other(vcpu, code, how);
+}
+
+/* A second copy of svm_run(), that svm_enter() need not save registers over the call before it. */
+static noinline void svm_enter_work(struct vireo_vcpu *vcpu)
+{
+	if (likely(svm_work_entry(vcpu)))
+		svm_run(vcpu);
+}
+
+void notrace svm_enter(struct vireo_vcpu *vcpu)
+{
+	if (unlikely(vcpu->dirty | to_svm(vcpu)->work))
+		svm_enter_work(vcpu);
+	else
+		svm_run(vcpu);
 }

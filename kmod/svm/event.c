@@ -29,8 +29,8 @@ static void svm_work_add(struct svm_vcpu *svm, u32 bits)
 static void svm_work_drop(struct svm_vcpu *svm, u32 bits)
 {
 	svm->work &= ~bits;
-	if (svm->work == (u32)SVM_WORK)
-		svm->work = 0;
+	if (!(svm->work & ~(u32)(SVM_WORK | SVM_WORK_IRQ_WINDOW)))
+		svm->work &= ~(u32)SVM_WORK;
 }
 
 static __always_inline u64 svm_rflags(struct vireo_vcpu *vcpu)
@@ -157,6 +157,8 @@ void svm_inject(struct vireo_vcpu *vcpu)
 		c->event_error = event->error;
 	}
 	c->event_inj = inj | type << VMCB_EVENT_TYPE_SHIFT;
+	if (static_branch_unlikely(&svm_bochs))
+		svm_work_add(svm, SVM_WORK_INJECTED);
 }
 
 void svm_cancel(struct vireo_vcpu *vcpu)
@@ -248,9 +250,9 @@ void svm_irq_window(struct vireo_vcpu *vcpu, bool on)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
 
-	if (likely(svm->irq_window == on))
+	if (likely(!(svm->work & SVM_WORK_IRQ_WINDOW) == !on))
 		return;
-	svm->irq_window = on;
+	svm->work ^= SVM_WORK_IRQ_WINDOW;
 	if (on)
 		vmcb->control.int_ctl |= bits;
 	else
@@ -314,15 +316,33 @@ static void svm_open_nmi_window(struct svm_vcpu *svm)
 	vmcb->save.rflags |= X86_EFLAGS_TF;
 }
 
-struct vireo_vcpu *svm_work_entry(struct vireo_vcpu *vcpu)
+static bool svm_window(struct vireo_vcpu *vcpu, u16 reason)
+{
+	vcpu->exit.reason = reason;
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.nr_bytes = 0;
+	return false;
+}
+
+bool svm_work_entry(struct vireo_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
 	if (vcpu->dirty)
 		svm_write_regs(vcpu);
+	/*
+	 * A handler may have ended what held an event back: CPUID in the shadow of STI.  It
+	 * can be taken at once, and Bochs 2.7 would not open the window if IF is set at entry.
+	 */
+	if (!(svm->vmcb->control.event_inj & VMCB_EVENT_VALID)) {
+		if ((svm->work & SVM_WORK_NMI_WINDOW) && svm_nmi_allowed(vcpu))
+			return svm_window(vcpu, VIREO_EXIT_NMI_WINDOW);
+		if ((svm->work & SVM_WORK_IRQ_WINDOW) && svm_irq_allowed(vcpu))
+			return svm_window(vcpu, VIREO_EXIT_IRQ_WINDOW);
+	}
 	if (svm->work & SVM_WORK_NMI_WINDOW)
 		svm_open_nmi_window(svm);
-	return vcpu;
+	return true;
 }
 
 /* Take our TF back, unless the IRET that was stepped over has brought the guest's own. */
@@ -331,12 +351,15 @@ static void svm_end_step(struct vireo_vcpu *vcpu)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
 	bool iret_done = (svm->work & SVM_WORK_IRET) && vmcb->save.rip != svm->iret_rip;
+	u64 cause = svm_db_cause(vmcb);
 
-	if (!iret_done && !(svm->work & SVM_WORK_GUEST_TF))
-		vmcb->save.rflags &= ~X86_EFLAGS_TF;
-	if (vmcb->control.exit_code == VMEXIT_EXCEPTION + X86_TRAP_DB &&
-	    (svm_db_cause(vmcb) & DR_STEP) && !(svm->work & SVM_WORK_GUEST_TF))
-		svm_work_add(svm, SVM_WORK_STEPPED);
+	if (!(svm->work & SVM_WORK_GUEST_TF)) {
+		if (!iret_done)
+			vmcb->save.rflags &= ~X86_EFLAGS_TF;
+		if (vmcb->control.exit_code == VMEXIT_EXCEPTION + X86_TRAP_DB &&
+		    (!cause || (cause & DR_STEP)))
+			svm_work_add(svm, SVM_WORK_STEPPED);
+	}
 	svm_work_drop(svm, SVM_WORK_STEP | SVM_WORK_GUEST_TF);
 }
 
@@ -349,7 +372,6 @@ bool svm_step_done(struct vireo_vcpu *vcpu)
 		return false;
 	svm_work_drop(svm, SVM_WORK_STEPPED);
 	vmcb->save.dr6 &= ~DR_STEP;
-	vmcb->control.exit_info_2 &= ~DR_STEP;
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 	/* A breakpoint of the guest's at the same place is still to be delivered. */
 	return !(svm_db_cause(vmcb) & DR_TRAP_BITS);
@@ -363,6 +385,11 @@ struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu)
 	bool broken = vmcb->control.exit_int_info & VMCB_EVENT_VALID;
 	bool soft = svm->work & SVM_WORK_SOFT;
 
+	if (static_branch_unlikely(&svm_bochs)) {
+		/* What the guest itself has raised it raises again. */
+		broken &= !!(svm->work & SVM_WORK_INJECTED);
+		svm_work_drop(svm, SVM_WORK_INJECTED);
+	}
 	if (soft) {
 		if (broken)
 			vmcb->save.rip = svm->soft_rip;

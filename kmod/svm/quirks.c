@@ -2,15 +2,23 @@
 /*
  * What emulated processors leave out, found out by trying it when the module is loaded.
  *
- * Bochs 2.7: VMRUN does not load CR2.
- * QEMU 7.2: XSETBV is not intercepted, and so changes the host's XCR0.
+ * Bochs 2.7:
+ * - VMRUN does not load CR2 (by which Bochs is recognised);
+ * - VMRUN with IF set does not let a virtual interrupt in before IF changes (svm_work_entry());
+ * - DR6 does not tell why an intercepted #DB was raised (svm_db_cause());
+ * - if the delivery of an INT n is broken off, EXITINTINFO tells of some event before it
+ *   (svm_work_exit());
+ * - a single-step trap that pends when an instruction exits is taken by the host, right after VMRUN, with
+ *   the guest's TSS in TR.  That cannot be helped: a guest that steps over CPUID stops the machine.
  *
- * Where they do as the manual says, svm_enter() has two NOPs for it.
+ * QEMU 7.2:
+ * - XSETBV is not intercepted, and so changes the host's XCR0;
+ * - RDTSCP is not intercepted either: a guest that has none gets the host's TSC_AUX;
+ * - accessed bits are set in PAE's level 3 entries (kmod/mmu/walk.c);
+ * - it has neither nRIP nor decode assists, and reports an interrupt whose delivery was broken off
+ *   as an exception (svm_delivery_broken()).
  *
- * Left as they are, for they cannot be helped:
- * Bochs 2.7: a single-step trap that is pending when an instruction exits is taken by the host, right
- * after VMRUN, with the guest's TSS in TR: a guest that steps over CPUID stops the machine.
- * QEMU 7.2: RDTSCP is not intercepted; it sets accessed bits in PAE's level 3 entries (kmod/mmu/walk.c).
+ * Where the processor does as the manual says, svm_enter() has two NOPs for it.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -21,7 +29,7 @@
 
 #include "svm.h"
 
-DEFINE_STATIC_KEY_FALSE(svm_cr2_by_hand);
+DEFINE_STATIC_KEY_FALSE(svm_bochs);
 DEFINE_STATIC_KEY_FALSE(svm_xcr0_watched);
 
 static bool svm_loads_cr2(struct svm_cpu *cpu)
@@ -112,8 +120,8 @@ int svm_find_quirks(void)
 	free_page((unsigned long)vmcb);
 
 	if (!cr2) {
-		pr_info("this processor's VMRUN does not load CR2: it is loaded by hand\n");
-		static_branch_enable(&svm_cr2_by_hand);
+		pr_info("VMRUN of this processor does not load CR2 (Bochs): it is loaded by hand\n");
+		static_branch_enable(&svm_bochs);
 	}
 	if (!xsetbv) {
 		pr_info("this processor does not intercept XSETBV: XCR0 is read after each exit\n");

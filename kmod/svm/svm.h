@@ -68,13 +68,15 @@ struct svm_cpu {
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
 /* &svm_vcpu.work: what the next entry or exit must do beside the usual. */
-#define SVM_WORK		BIT(31)		/* set if any other is: one sign test */
+#define SVM_WORK		BIT(31)		/* the exit has something to do: one sign test */
 #define SVM_WORK_SOFT		BIT(0)		/* RIP was moved over an INT n to inject it */
 #define SVM_WORK_IRET		BIT(1)		/* an IRET that ends the NMI mask is under way */
 #define SVM_WORK_NMI_WINDOW	BIT(2)		/* exit when an NMI can be taken */
 #define SVM_WORK_STEP		BIT(3)		/* TF is ours in this entry */
 #define SVM_WORK_GUEST_TF	BIT(4)		/* ... and was the guest's as well */
 #define SVM_WORK_STEPPED	BIT(5)		/* this exit is the #DB of our TF */
+#define SVM_WORK_INJECTED	BIT(7)		/* Bochs: this entry has injected an event */
+#define SVM_WORK_IRQ_WINDOW	BIT(6)		/* entry only: it may be open already */
 
 /**
  * struct svm_vcpu - vcpu->backend
@@ -83,7 +85,6 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
  * @host_pa: &svm_cpu.host_pa of the CPU that it is loaded on
  * @work: SVM_WORK_*
  * @nmi_masked: between delivery of an NMI and the end of its IRET
- * @irq_window: VINTR is intercepted and a virtual interrupt pends
  * @cpu: CPU for which @generation counts
  * @generation: &svm_cpu.generation in which control.asid was taken
  * @serial: unique for ever, unlike an address
@@ -106,7 +107,6 @@ struct svm_vcpu {
 	phys_addr_t host_pa;
 	u32 work;
 	bool nmi_masked;
-	bool irq_window;
 	int cpu;
 	u64 generation;
 	u64 serial;
@@ -161,13 +161,15 @@ static inline void vmcb_intercept(struct vmcb *vmcb, unsigned int nr, bool on)
 
 /*
  * What raised a #DB that was intercepted, in bits of DR6.  DR6 in the VMCB is as a handler would
- * find it (APM 15.12.4); Bochs 2.7 has it in EXITINFO2 instead.
+ * find it (APM 15.12.4); Bochs 2.7 does not put it there, so that it has to be guessed.
  */
 static inline u64 svm_db_cause(const struct vmcb *vmcb)
 {
 	u64 cause = (vmcb->save.dr6 ^ SVM_DR6_QUIET) & (DR_TRAP_BITS | DR_BT | DR_STEP | DR_BD);
 
-	return cause ?: vmcb->control.exit_info_2 & (DR_STEP | DR_TRAP_BITS);
+	if (unlikely(!cause) && (vmcb->save.rflags & X86_EFLAGS_TF))
+		cause = DR_STEP;
+	return cause;
 }
 
 /* caps.c */
@@ -190,7 +192,7 @@ void svm_take_asid(struct svm_cpu *cpu, struct svm_vcpu *svm);
 void svm_flush_tlb(struct svm_cpu *cpu, u32 asid, u8 how);
 
 /* quirks.c */
-DECLARE_STATIC_KEY_FALSE(svm_cr2_by_hand);
+DECLARE_STATIC_KEY_FALSE(svm_bochs);
 DECLARE_STATIC_KEY_FALSE(svm_xcr0_watched);
 int svm_find_quirks(void);
 struct vireo_vcpu *svm_take_xcr0(struct vireo_vcpu *vcpu);
@@ -247,10 +249,14 @@ void svm_nmi_window(struct vireo_vcpu *vcpu, bool on);
 bool svm_get_nmi_mask(struct vireo_vcpu *vcpu);
 void svm_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
 /*
- * An entry, an exit with SVM_WORK or a broken-off delivery.  They return @vcpu, as does
+ * Before an entry with svm->work or registers to write.  False: do not enter, a window is
+ * open and vcpu->exit says so.
+ */
+bool svm_work_entry(struct vireo_vcpu *vcpu);
+/*
+ * After an exit with SVM_WORK or a broken-off delivery.  Returns @vcpu, as does
  * svm_host_breakpoints(): so svm_enter() need not save a register for it.
  */
-struct vireo_vcpu *svm_work_entry(struct vireo_vcpu *vcpu);
 struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu);
 /* The IRET that was intercepted may run now: it ends the NMI mask. */
 void svm_iret(struct vireo_vcpu *vcpu);

@@ -191,6 +191,39 @@ static noinline void vmx_entry_failed(struct vireo_vcpu *vcpu, bool vmfail)
 	vmx_relaunch(vmx);
 }
 
+/* Port accesses and nested page faults: often enough to be spared the general way. */
+static noinline void vmx_exit_io(struct vireo_vcpu *vcpu)
+{
+	struct vireo_exit *exit = &vcpu->exit;
+
+	exit->reason = VIREO_EXIT_IO;
+	exit->code = VMX_REASON_IO;
+	exit->insn_len = vmx_read(VMCS_EXIT_INSN_LEN);
+	vmx_decode_io(vmx_read(VMCS_QUALIFICATION), exit);
+}
+
+static noinline void vmx_exit_memory(struct vireo_vcpu *vcpu)
+{
+	u64 qual = vmx_read(VMCS_QUALIFICATION), gla = 0;
+	struct vireo_exit *exit = &vcpu->exit;
+	u32 vectoring;
+
+	exit->reason = VIREO_EXIT_MEMORY;
+	exit->code = VMX_REASON_EPT_VIOLATION;
+	exit->insn_len = 0;
+	if (likely(qual & VMX_QUAL_EPT_GLA))
+		gla = vmx_read(VMCS_GUEST_LINEAR);
+	vmx_decode_memory(qual, vmx_read(VMCS_GUEST_PHYSICAL), gla, exit);
+
+	vectoring = vmx_read(VMCS_VECTORING);
+	if (unlikely(vectoring & VMX_EVENT_VALID))
+		vmx_recover_event(vcpu, vectoring, vmx_read(VMCS_VECTORING_ERROR),
+				  vmx_read(VMCS_EXIT_INSN_LEN));
+	else if (unlikely(qual & VMX_QUAL_NMI_UNBLOCKED))
+		/* The fault came of an IRET that had ended the blocking already: 28.2.3. */
+		vmx_set_nmi_mask(vcpu, true);
+}
+
 /* An exit of which more is wanted than its name and length. */
 static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 {
@@ -236,12 +269,6 @@ static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 			vmx_debug_exception(vcpu, raw.qual);
 		/* SDM vol. 3, 28.2.2: the bit says nothing for #DF. */
 		if (raw.event & VMX_EVENT_NMI_UNBLOCKED && exit->exc.vector != X86_TRAP_DF &&
-		    !(raw.vectoring & VMX_EVENT_VALID))
-			vmx_set_nmi_mask(vcpu, true);
-		return;
-	case VIREO_EXIT_MEMORY:
-		/* The fault came of an IRET that had ended the blocking already: 28.2.3. */
-		if (unlikely(raw.qual & VMX_QUAL_NMI_UNBLOCKED) &&
 		    !(raw.vectoring & VMX_EVENT_VALID))
 			vmx_set_nmi_mask(vcpu, true);
 		return;
@@ -315,7 +342,12 @@ void vmx_enter(struct vireo_vcpu *vcpu)
 	}
 	kind = vmx_exit_kinds[reason & (VMX_EXIT_KINDS - 1)];
 	if (kind.want & ~VMX_WANT_LEN) {
-		vmx_exit_slow(vcpu, reason);
+		if (reason == VMX_REASON_IO)
+			vmx_exit_io(vcpu);
+		else if (reason == VMX_REASON_EPT_VIOLATION)
+			vmx_exit_memory(vcpu);
+		else
+			vmx_exit_slow(vcpu, reason);
 		return;
 	}
 	vcpu->exit.reason = kind.reason;

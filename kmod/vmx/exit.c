@@ -7,8 +7,6 @@
 
 #include "exit.h"
 
-static_assert(VIREO_ACCESS_READ == 1 && VIREO_ACCESS_WRITE == 2 && VIREO_ACCESS_EXEC == 4);
-
 #define ROW(basic, neutral, wants) \
 	[VMX_REASON_##basic] = { .reason = VIREO_EXIT_##neutral, .want = (wants) }
 #define LEN	VMX_WANT_LEN
@@ -117,30 +115,6 @@ static void vmx_decode_dr(u64 qual, struct vireo_exit *exit)
 	exit->dr.gpr = qual >> 8 & 0xf;
 }
 
-/* Table 28-5 */
-static void vmx_decode_io(u64 qual, struct vireo_exit *exit)
-{
-	exit->io.unit = (qual & 7) + 1;
-	exit->io.write = !(qual & BIT(3));
-	exit->io.string = qual & BIT(4);
-	exit->io.rep = qual & BIT(5);
-	exit->io.port = qual >> 16;
-}
-
-static void vmx_decode_memory(const struct vmx_raw_exit *raw, struct vireo_exit *exit)
-{
-	u64 qual = raw->qual;
-
-	exit->mem.gpa = raw->gpa;
-	exit->mem.access = qual & VMX_QUAL_EPT_ACCESS;
-	exit->mem.gla_valid = qual & VMX_QUAL_EPT_GLA;
-	exit->mem.gla = exit->mem.gla_valid ? raw->gla : 0;
-	/* No linear address: MOV to CR3 loads PDPTEs, a table walk of its kind. */
-	exit->mem.in_walk = exit->reason == VIREO_EXIT_MEMORY &&
-		(qual & (VMX_QUAL_EPT_GLA | VMX_QUAL_EPT_FINAL)) !=
-		(VMX_QUAL_EPT_GLA | VMX_QUAL_EPT_FINAL);
-}
-
 /* Table 28-2, and the error code that may come with it */
 static void vmx_decode_task(const struct vmx_raw_exit *raw, struct vireo_exit *exit)
 {
@@ -208,8 +182,10 @@ void vmx_decode(const struct vmx_raw_exit *raw, struct vireo_exit *exit)
 		vmx_decode_dr(raw->qual, exit);
 		break;
 	case VIREO_EXIT_MEMORY:
+		vmx_decode_memory(raw->qual, raw->gpa, raw->gla, exit);
+		break;
 	case VIREO_EXIT_MMIO_CACHED:
-		vmx_decode_memory(raw, exit);
+		exit->mem.gpa = raw->gpa;
 		break;
 	case VIREO_EXIT_TASK_SWITCH:
 		vmx_decode_task(raw, exit);

@@ -57,6 +57,30 @@ struct vmx_raw_exit {
 #define VMX_QUAL_EPT_FINAL	BIT_ULL(8)	/* of the access itself, not of a walk */
 #define VMX_QUAL_NMI_UNBLOCKED	BIT_ULL(12)	/* by IRET */
 
+/* Two qualifications that the hot path decodes by itself. Table 28-5 */
+static __always_inline void vmx_decode_io(u64 qual, struct vireo_exit *exit)
+{
+	exit->io.unit = (qual & 7) + 1;
+	exit->io.write = !(qual & BIT(3));
+	exit->io.string = qual & BIT(4);
+	exit->io.rep = qual & BIT(5);
+	exit->io.port = qual >> 16;
+}
+
+static_assert(VIREO_ACCESS_READ == 1 && VIREO_ACCESS_WRITE == 2 && VIREO_ACCESS_EXEC == 4);
+
+static __always_inline void vmx_decode_memory(u64 qual, u64 gpa, u64 gla, struct vireo_exit *exit)
+{
+	const u64 final = VMX_QUAL_EPT_GLA | VMX_QUAL_EPT_FINAL;
+
+	exit->mem.gpa = gpa;
+	exit->mem.gla = gla;
+	exit->mem.access = qual & VMX_QUAL_EPT_ACCESS;
+	exit->mem.gla_valid = qual & VMX_QUAL_EPT_GLA;
+	/* No linear address: MOV to CR3 loads PDPTEs, a table walk of its kind. */
+	exit->mem.in_walk = (qual & final) != final;
+}
+
 /**
  * vmx_decode() - neutral form of an exit
  * @raw: fields, those that the row of the reason wants

@@ -119,6 +119,49 @@ static void pvclock_pages(struct kunit *test)
 	KUNIT_EXPECT_LT(test, abs((s64)(now - guest)), (s64)(5 * NSEC_PER_MSEC));
 }
 
+/* The host slept, and its TSC went on, stood still, or started anew. */
+static void pvclock_suspend(struct kunit *test)
+{
+	struct pvclock_test *t = test->priv;
+	struct vireo_suspend at;
+	u64 before, after, guest, slept;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		struct pvclock_vcpu_time_info page = {};
+
+		t->vm.tsc_base = 1000;
+		before = vireo_pvclock_now(&t->vm);
+		vireo_pvclock_suspend(&at);
+		/* As if it had begun so long ago. */
+		slept = i ? 3600 * NSEC_PER_SEC : NSEC_PER_MSEC;
+		at.ns -= slept;
+		if (i == 0)
+			at.tsc -= tsc_khz;
+		if (i == 2)
+			at.tsc += 123456789;
+		guest = at.tsc + t->vcpu[0].tsc_offset;
+		vireo_pvclock_resume(&t->vm, &at);
+		after = vireo_pvclock_now(&t->vm);
+		KUNIT_EXPECT_TRUE(test, t->vcpu[1].tsc_stale);
+		KUNIT_EXPECT_EQ(test, t->vcpu[1].tsc_offset, -t->vm.tsc_base);
+		KUNIT_EXPECT_TRUE(test, vireo_request_take(&t->vcpu[1], VIREO_REQ_CLOCK));
+		KUNIT_EXPECT_GE(test, rdtsc_ordered() + t->vcpu[0].tsc_offset, guest);
+		/* The clock stood at @before when it began: with a TSC that stood still, too. */
+		if (t->vm.clock_tsc && i == 1) {
+			KUNIT_EXPECT_GE(test, after - before, slept);
+			KUNIT_EXPECT_LE(test, after - before, slept + NSEC_PER_SEC);
+		}
+		if (t->vm.clock_tsc && i == 0)
+			KUNIT_EXPECT_LE(test, abs((s64)(after - before)), (s64)NSEC_PER_SEC);
+		/* Pages say the same. */
+		vireo_pvclock_fill(&t->vcpu[0], &page);
+		guest = __pvclock_read_cycles(&page, rdtsc_ordered() + t->vcpu[0].tsc_offset);
+		KUNIT_EXPECT_LT(test, abs((s64)(vireo_pvclock_now(&t->vm) - guest)),
+				(s64)(5 * NSEC_PER_MSEC));
+	}
+}
+
 static void pvclock_msrs(struct kunit *test)
 {
 	struct pvclock_test *t = test->priv;
@@ -154,6 +197,7 @@ static struct kunit_case pvclock_cases[] = {
 	KUNIT_CASE(pvclock_scale),
 	KUNIT_CASE(pvclock_runs),
 	KUNIT_CASE(pvclock_pages),
+	KUNIT_CASE(pvclock_suspend),
 	KUNIT_CASE(pvclock_msrs),
 	{}
 };

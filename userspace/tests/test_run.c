@@ -683,6 +683,8 @@ static void test_signal(int sig)
 	waitpid(pid, &status, 0);
 	ok(WIFSIGNALED(status) && WTERMSIG(status) == sig, "%s ends it as a signal does",
 	   strsignal(sig));
+	if (sig == SIGQUIT)
+		ok(says("vCPU 1 (waiting for SIPI)"), "and prints registers before");
 }
 
 /* With a terminal as standard input; returns its master. */
@@ -810,6 +812,7 @@ int main(void)
 	test_signal(SIGTERM);
 	test_signal(SIGINT);
 	test_signal(SIGHUP);
+	test_signal(SIGQUIT);
 	test_terminal();
 	test_stopped_terminal();
 	snprintf(command, sizeof(command), "rm -rf %s", dir);

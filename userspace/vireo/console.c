@@ -38,6 +38,8 @@ struct ring {
 
 /**
  * struct console - both directions
+ * @host: who is told what
+ * @loop: reads @in
  * @in: where input comes from, -1: nowhere
  * @out: where output goes to
  * @slave: kept open, so that the pseudo-terminal lives without a reader
@@ -45,6 +47,8 @@ struct ring {
  * @regular: @in is a regular file: never waited for, read when there is room
  * @keys: Ctrl-A is special
  * @escaped: the last key was Ctrl-A
+ * @started: there is a thread
+ * @thread: writes output
  * @lock: protects all below
  * @more: output has come, or @stop
  * @idle: the thread has written everything

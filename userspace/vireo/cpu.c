@@ -13,6 +13,14 @@
 #include "dev/ioapic.h"
 #include "dev/pic.h"
 
+/* Local APIC, as firmware leaves it: "virtual wire" mode (MP specification, 3.6.2.2). */
+#define LAPIC_SVR		(0xf0 / 16)
+#define LAPIC_LINT0		(0x350 / 16)
+#define LAPIC_LINT1		(0x360 / 16)
+#define SVR_ENABLED		0x1ff
+#define LINT_EXTINT		0x700
+#define LINT_NMI		0x400
+
 /* KVM's answer to a hypercall that it does not know. */
 #define HYPERCALL_UNKNOWN (-1000LL)
 
@@ -240,6 +248,35 @@ int cpu_start(struct cpu *cpu)
 	return 0;
 }
 
+/*
+ * There is no firmware, so this is its work: registers of the boot protocol,
+ * and the 8259's way through the local APIC, for guests that never touch it.
+ */
+static int set_start(struct cpu *cpu, const struct boot_start *start)
+{
+	struct vireo_blocks *blocks = &cpu->initial;
+	struct vireo_sregs *sregs;
+	struct vireo_lapic *lapic;
+	struct vireo_regs *regs;
+
+	regs = vireo_block_payload(vireo_blocks_find(blocks, VIREO_BLOCK_REGS), sizeof(*regs));
+	sregs = vireo_block_payload(vireo_blocks_find(blocks, VIREO_BLOCK_SREGS), sizeof(*sregs));
+	lapic = vireo_block_payload(vireo_blocks_find(blocks, VIREO_BLOCK_LAPIC), sizeof(*lapic));
+	if (!regs || !sregs || !lapic)
+		return -EPROTO;
+	memset(regs, 0, sizeof(*regs));
+	regs->gpr[0] = start->rax;
+	regs->gpr[3] = start->rbx;
+	regs->gpr[6] = start->rsi;
+	regs->rip = start->rip;
+	regs->rflags = 2;
+	boot_sregs(start, sregs);
+	lapic->regs[LAPIC_SVR] = SVR_ENABLED;
+	lapic->regs[LAPIC_LINT0] = LINT_EXTINT;
+	lapic->regs[LAPIC_LINT1] = LINT_NMI;
+	return 0;
+}
+
 /**
  * cpu_reset() - the state after power-on, and for the first one, of booting
  * @cpu: the vCPU; its thread is parked
@@ -249,8 +286,7 @@ int cpu_start(struct cpu *cpu)
  */
 int cpu_reset(struct cpu *cpu, const struct boot_start *start)
 {
-	struct vireo_sregs *sregs;
-	struct vireo_regs *regs;
+	int r;
 
 	cpu->irq_ready = false;
 	cpu->incomplete = false;
@@ -258,20 +294,9 @@ int cpu_reset(struct cpu *cpu, const struct boot_start *start)
 	cpu->run->inject.valid = 0;
 	cpu->run->want_irq_window = 0;
 	if (start) {
-		regs = vireo_block_payload(vireo_blocks_find(&cpu->initial, VIREO_BLOCK_REGS),
-					   sizeof(*regs));
-		sregs = vireo_block_payload(vireo_blocks_find(&cpu->initial,
-							      VIREO_BLOCK_SREGS),
-					    sizeof(*sregs));
-		if (!regs || !sregs)
-			return -EPROTO;
-		memset(regs, 0, sizeof(*regs));
-		regs->gpr[0] = start->rax;
-		regs->gpr[3] = start->rbx;
-		regs->gpr[6] = start->rsi;
-		regs->rip = start->rip;
-		regs->rflags = 2;
-		boot_sregs(start, sregs);
+		r = set_start(cpu, start);
+		if (r)
+			return r;
 	}
 	return vireo_vcpu_set_state(cpu->vcpu, &cpu->initial);
 }

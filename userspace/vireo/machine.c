@@ -106,7 +106,6 @@ static void console_quit(void *opaque)
 	machine_request(opaque, MACHINE_END, EXIT_OK, NULL);
 }
 
-/* With file output there is no serial line to speak of without a console. */
 static size_t line_send(void *opaque, const uint8_t *bytes, size_t n)
 {
 	struct machine *machine = opaque;
@@ -186,14 +185,6 @@ static int wait_parked(struct machine *machine)
 		r = pthread_cond_timedwait(&machine->control, &machine->control_lock, &until);
 	pthread_mutex_unlock(&machine->control_lock);
 	return -r;
-}
-
-static void set_state(struct machine *machine, enum machine_state state)
-{
-	pthread_mutex_lock(&machine->control_lock);
-	__atomic_store_n(&machine->state, state, __ATOMIC_RELEASE);
-	pthread_cond_broadcast(&machine->control);
-	pthread_mutex_unlock(&machine->control_lock);
 }
 
 /* ---- Building ---- */
@@ -286,8 +277,8 @@ static int create_vm(struct machine *machine)
 			     info->max_vcpus);
 		return EXIT_USAGE;
 	}
-	if (info->phys_bits < 64 &&
-	    (MEMORY_HIGH_BASE + config->memory) >> info->phys_bits) {
+	if (info->phys_bits < 64 && config->memory > MEMORY_LOW_MAX &&
+	    (MEMORY_HIGH_BASE + config->memory - MEMORY_LOW_MAX - 1) >> info->phys_bits) {
 		report_error("%llu MiB of memory; this processor's guests have %u address bits",
 			     (unsigned long long)(config->memory / MIB), info->phys_bits);
 		return EXIT_USAGE;
@@ -504,6 +495,20 @@ static int reset_cpus(struct machine *machine)
 	return 0;
 }
 
+/*
+ * Let vCPUs run, unless somebody has asked for something else meanwhile: the
+ * main thread then finds that next, with all of them still parked.
+ */
+static void go(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->control_lock);
+	if (machine->request == MACHINE_NOTHING) {
+		__atomic_store_n(&machine->state, MACHINE_RUNNING, __ATOMIC_RELEASE);
+		pthread_cond_broadcast(&machine->control);
+	}
+	pthread_mutex_unlock(&machine->control_lock);
+}
+
 static int start_cpus(struct machine *machine)
 {
 	unsigned int i;
@@ -519,7 +524,7 @@ static int start_cpus(struct machine *machine)
 			return EXIT_FAULT;
 		}
 	}
-	set_state(machine, MACHINE_RUNNING);
+	go(machine);
 	return 0;
 }
 
@@ -539,12 +544,10 @@ static int reset(struct machine *machine)
 	if (r)
 		return r;
 	pthread_mutex_lock(&machine->control_lock);
-	/* Somebody may have asked for the end meanwhile. */
 	if (machine->request == MACHINE_RESET)
 		machine->request = MACHINE_NOTHING;
 	pthread_mutex_unlock(&machine->control_lock);
-	if (machine->request == MACHINE_NOTHING)
-		set_state(machine, MACHINE_RUNNING);
+	go(machine);
 	return 0;
 }
 
@@ -552,6 +555,7 @@ static int reset(struct machine *machine)
 static int serve_request(struct machine *machine)
 {
 	enum machine_request request;
+	unsigned int i;
 	uint64_t count;
 	int r;
 
@@ -580,6 +584,11 @@ static int serve_request(struct machine *machine)
 		dump_fault(machine, machine->faulty);
 		return EXIT_FAULT;
 	default:
+		if (machine->ended_by == SIGQUIT) {
+			terminal_restore();
+			for (i = 0; i < machine->nr_cpus; i++)
+				dump_cpu(&machine->cpu[i]);
+		}
 		return machine->status;
 	}
 }
@@ -660,7 +669,10 @@ static void end_cpus(struct machine *machine)
 {
 	unsigned int i;
 
-	set_state(machine, MACHINE_ENDING);
+	pthread_mutex_lock(&machine->control_lock);
+	__atomic_store_n(&machine->state, MACHINE_ENDING, __ATOMIC_RELEASE);
+	pthread_cond_broadcast(&machine->control);
+	pthread_mutex_unlock(&machine->control_lock);
 	for (i = 0; i < machine->nr_cpus; i++) {
 		struct cpu *cpu = &machine->cpu[i];
 

@@ -119,11 +119,13 @@ struct cpu {
  * @vm: the VM
  * @memory: its memory
  * @board: its devices
+ * @has_board: @board is initialised
  * @pic: of them
  * @ioapic: of them
  * @uart: of them
  * @console: where @uart leads
  * @loop: the event loop
+ * @has_loop: @loop is initialised
  * @boot: what to load
  * @kernel: file
  * @module: files

@@ -56,6 +56,8 @@ enum {
 
 /**
  * struct rtc - the chip
+ * @device: common part
+ * @wall_clock: the host's time
  * @cmos: all registers; those of the time only while @frozen or as alarms
  * @index: register that port 0x71 shows
  * @offset: guest's time minus the wall clock, in ns

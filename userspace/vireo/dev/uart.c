@@ -75,12 +75,21 @@ struct fifo {
 
 /**
  * struct uart - the chip
+ * @device: common part
+ * @line: the cable
+ * @irq: its interrupt line
  * @rx: received bytes; one of them if FIFOs are off
  * @tx: bytes that the line has not taken; one of them if FIFOs are off
  * @thre_pending: transmitter became empty, and IIR has not said so yet
+ * @ier: interrupt enable register
+ * @fcr: FIFO control register
+ * @lcr: line control register
+ * @mcr: modem control register
+ * @scr: scratch register
  * @modem: the inputs, MSR bits 4-7
  * @modem_delta: MSR bits 0-3
  * @errors: LSR bits that reading clears
+ * @divisor: of the baud rate, without effect
  */
 struct uart {
 	struct device device;
