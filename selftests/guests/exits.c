@@ -385,7 +385,7 @@ static void test_mmio(void)
 	{
 		u64 va = 0x210000000000;
 		u8 *a = alloc_page(), *b = alloc_page();
-		u32 (*fn)(u64 arg) = (void *)(va + 4096 - 2);
+		u32 (*fn)(u64 arg) = (u32 (*)(u64 arg))(va + 4096 - 2);
 
 		map(boot_pml4, va, (u64)a | PTE_P | PTE_W, 1);
 		map(boot_pml4, va + 4096, (u64)b | PTE_P | PTE_W, 1);
