@@ -95,6 +95,8 @@ static u64 vireo_pvclock_at(const struct vireo_vm *vm, u64 tsc, u64 host_ns)
 	if (!vm->clock_tsc)
 		return host_ns + vm->clock_offset;
 	vireo_pvclock_scale(vm->clock_khz, &mul, &shift);
+	/* Not before it was set, should two CPUs' TSCs differ by a tick. */
+	tsc = max(tsc, vm->clock_tsc);
 	return vm->clock_offset + pvclock_scale_delta(tsc - vm->clock_tsc, mul, shift);
 }
 

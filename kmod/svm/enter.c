@@ -141,8 +141,9 @@ static void svm_exit_exception(struct vireo_vcpu *vcpu, u32 vector)
 		exit->reason = VIREO_EXIT_MCE;
 		asm volatile("int $18");
 	} else if (vector == X86_TRAP_DB) {
-		if (svm_step_done(vcpu)) {
-			exit->reason = VIREO_EXIT_NMI_WINDOW;
+		if (svm_step_done(vcpu, &exit->reason)) {
+			if (exit->reason == VIREO_EXIT_NONE)
+				svm_enter(vcpu);
 			return;
 		}
 		/* DR6 in the VMCB is the guest's only while the debug registers are loaded. */
@@ -312,7 +313,9 @@ static noinline void svm_enter_work(struct vireo_vcpu *vcpu)
 
 void notrace svm_enter(struct vireo_vcpu *vcpu)
 {
-	if (unlikely(vcpu->dirty | to_svm(vcpu)->work))
+	if (unlikely(vcpu->dirty | to_svm(vcpu)->work) ||
+	    (static_branch_unlikely(&svm_shadow_lost) &&
+	     (to_vmcb(vcpu)->control.int_state & VMCB_INT_SHADOW)))
 		svm_enter_work(vcpu);
 	else
 		svm_run(vcpu);

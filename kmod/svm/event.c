@@ -316,6 +316,23 @@ static void svm_open_nmi_window(struct svm_vcpu *svm)
 	vmcb->save.rflags |= X86_EFLAGS_TF;
 }
 
+/*
+ * QEMU 7.2 saves the interrupt shadow at an exit, but does not take it up again at VMRUN.  So the guest
+ * is stepped over the instruction, with no virtual interrupt pending: an interrupt between
+ * STI and HLT would be missed by who waits for it.
+ */
+static void svm_hold_shadow(struct svm_vcpu *svm)
+{
+	struct vmcb *vmcb = svm->vmcb;
+
+	svm->shadow_rip = vmcb->save.rip;
+	svm_work_add(svm, SVM_WORK_SHADOW | SVM_WORK_STEP |
+		     (vmcb->save.rflags & X86_EFLAGS_TF ? SVM_WORK_GUEST_TF : 0));
+	vmcb->save.rflags |= X86_EFLAGS_TF;
+	vmcb->control.int_ctl &= ~VMCB_V_IRQ;
+	vmcb_dirty(vmcb, VMCB_CLEAN_INT_CTL);
+}
+
 static bool svm_window(struct vireo_vcpu *vcpu, u16 reason)
 {
 	vcpu->exit.reason = reason;
@@ -339,6 +356,11 @@ bool svm_work_entry(struct vireo_vcpu *vcpu)
 			return svm_window(vcpu, VIREO_EXIT_NMI_WINDOW);
 		if ((svm->work & SVM_WORK_IRQ_WINDOW) && svm_irq_allowed(vcpu))
 			return svm_window(vcpu, VIREO_EXIT_IRQ_WINDOW);
+		if (static_branch_unlikely(&svm_shadow_lost) &&
+		    (svm->vmcb->control.int_state & VMCB_INT_SHADOW)) {
+			svm_hold_shadow(svm);
+			return true;
+		}
 	}
 	if (svm->work & SVM_WORK_NMI_WINDOW)
 		svm_open_nmi_window(svm);
@@ -363,7 +385,7 @@ static void svm_end_step(struct vireo_vcpu *vcpu)
 	svm_work_drop(svm, SVM_WORK_STEP | SVM_WORK_GUEST_TF);
 }
 
-bool svm_step_done(struct vireo_vcpu *vcpu)
+bool svm_step_done(struct vireo_vcpu *vcpu, u16 *reason)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
@@ -373,6 +395,8 @@ bool svm_step_done(struct vireo_vcpu *vcpu)
 	svm_work_drop(svm, SVM_WORK_STEPPED);
 	vmcb->save.dr6 &= ~DR_STEP;
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
+	*reason = svm->work & SVM_WORK_NMI_WINDOW ? VIREO_EXIT_NMI_WINDOW :
+		  svm->work & SVM_WORK_IRQ_WINDOW ? VIREO_EXIT_IRQ_WINDOW : VIREO_EXIT_NONE;
 	/* A breakpoint of the guest's at the same place is still to be delivered. */
 	return !(svm_db_cause(vmcb) & DR_TRAP_BITS);
 }
@@ -397,6 +421,15 @@ struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu)
 	}
 	if (svm->work & SVM_WORK_STEP)
 		svm_end_step(vcpu);
+	if (svm->work & SVM_WORK_SHADOW) {
+		if (vmcb->save.rip == svm->shadow_rip)
+			vmcb->control.int_state |= VMCB_INT_SHADOW;
+		if (svm->work & SVM_WORK_IRQ_WINDOW) {
+			vmcb->control.int_ctl |= VMCB_V_IRQ;
+			vmcb_dirty(vmcb, VMCB_CLEAN_INT_CTL);
+		}
+		svm_work_drop(svm, SVM_WORK_SHADOW);
+	}
 	if ((svm->work & SVM_WORK_IRET) && vmcb->save.rip != svm->iret_rip)
 		svm_mask_nmi(svm, false);
 	if (broken)

@@ -13,6 +13,7 @@
  *
  * QEMU 7.2:
  * - XSETBV is not intercepted, and so changes the host's XCR0;
+ * - VMRUN does not take up the interrupt shadow (svm_hold_shadow());
  * - RDTSCP is not intercepted either: a guest that has none gets the host's TSC_AUX;
  * - accessed bits are set in PAE's level 3 entries (kmod/mmu/walk.c);
  * - it has neither nRIP nor decode assists, and reports an interrupt whose delivery was broken off
@@ -31,6 +32,7 @@
 
 DEFINE_STATIC_KEY_FALSE(svm_bochs);
 DEFINE_STATIC_KEY_FALSE(svm_xcr0_watched);
+DEFINE_STATIC_KEY_FALSE(svm_shadow_lost);
 
 static bool svm_loads_cr2(struct svm_cpu *cpu)
 {
@@ -41,35 +43,62 @@ static bool svm_loads_cr2(struct svm_cpu *cpu)
 	return s->cr2 == 0x123456789000ULL;
 }
 
-/*
- * A guest in real mode, on the host's memory, whose code is XSETBV of the value that the register
- * has anyway, and HLT.
- */
-static bool svm_exits_on_xsetbv(struct svm_cpu *cpu, struct vmcb *vmcb, u8 *code)
-{
-	static const u8 insns[] = { 0x0f, 0x01, 0xd1, 0xf4 };
-	u64 xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+struct svm_trial {
+	struct vmcb *vmcb;
+	u8 *code;			/* NULL: no code can be run */
+	bool loads_cr2, exits_on_xsetbv, takes_shadow;
+};
 
-	memcpy(code, insns, sizeof(insns));
-	*vmcb = *cpu->flush_vmcb;
+/* A guest in real mode, on the host's memory: runs @code until it exits. */
+static void svm_run_code(struct svm_cpu *cpu, const struct svm_trial *t, const void *code, u32 len,
+			 u64 rdx)
+{
+	struct vmcb *vmcb = t->vmcb;
+
+	memcpy(t->code, code, len);
 	vmcb->control.nested_ctl = 0;
 	vmcb->control.asid = svm_caps.nr_asids - 1;
 	vmcb->control.tlb_control = VMCB_TLB_FLUSH_ALL;
 	vmcb_intercept(vmcb, VMCB_I_HLT, true);
-	vmcb_intercept(vmcb, VMCB_I_XSETBV, true);
-	vmcb->save.cr4 = X86_CR4_OSXSAVE;
-	vmcb->save.rax = (u32)xcr0;
-	vmcb->save.cs.base = __pa(code);
+	vmcb->save.cs.base = __pa(t->code);
 	asm volatile("clgi\n\t"
 		     "vmrun %%rax\n\t"
 		     "stgi"
-		     : : "a"(__sme_pa(vmcb)), "c"(XCR_XFEATURE_ENABLED_MASK), "d"(xcr0 >> 32)
-		     : "cc", "memory");
+		     : : "a"(__sme_pa(vmcb)), "c"(0), "d"(rdx) : "cc", "memory");
+}
+
+/* XSETBV of the value that the register has anyway; HLT */
+static bool svm_exits_on_xsetbv(struct svm_cpu *cpu, const struct svm_trial *t)
+{
+	static const u8 code[] = { 0x0f, 0x01, 0xd1, 0xf4 };
+	u64 xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	struct vmcb *vmcb = t->vmcb;
+
+	*vmcb = *cpu->flush_vmcb;
+	vmcb_intercept(vmcb, VMCB_I_XSETBV, true);
+	vmcb->save.cr4 = X86_CR4_OSXSAVE;
+	vmcb->save.rax = (u32)xcr0;
+	svm_run_code(cpu, t, code, sizeof(code), xcr0 >> 32);
 	return vmcb->control.exit_code != VMEXIT_HLT;
 }
 
+/* NOP in the shadow, with an interrupt waiting behind it; HLT */
+static bool svm_takes_shadow(struct svm_cpu *cpu, const struct svm_trial *t)
+{
+	static const u8 code[] = { 0x90, 0xf4 };
+	struct vmcb *vmcb = t->vmcb;
+
+	*vmcb = *cpu->flush_vmcb;
+	vmcb_intercept(vmcb, VMCB_I_VINTR, true);
+	vmcb->control.int_ctl |= VMCB_V_IRQ | VMCB_V_PRIO_HIGHEST | VMCB_V_IGN_TPR;
+	vmcb->control.int_state = VMCB_INT_SHADOW;
+	vmcb->save.rflags |= X86_EFLAGS_IF;
+	svm_run_code(cpu, t, code, sizeof(code), 0);
+	return vmcb->control.exit_code != VMEXIT_VINTR || vmcb->save.rip;
+}
+
 /* SVM is switched on for the moment, if it is not. */
-static void svm_try(struct vmcb *vmcb, u8 *code, bool *cr2, bool *xsetbv)
+static void svm_try(struct svm_trial *t)
 {
 	struct svm_cpu *cpu;
 	unsigned long flags;
@@ -83,9 +112,10 @@ static void svm_try(struct vmcb *vmcb, u8 *code, bool *cr2, bool *xsetbv)
 			goto out;
 		wrmsrl(SVM_MSR_HSAVE_PA, cpu->hsave_pa);
 	}
-	*cr2 = svm_loads_cr2(cpu);
-	if (code) {
-		*xsetbv = svm_exits_on_xsetbv(cpu, vmcb, code);
+	t->loads_cr2 = svm_loads_cr2(cpu);
+	if (t->code) {
+		t->exits_on_xsetbv = svm_exits_on_xsetbv(cpu, t);
+		t->takes_shadow = svm_takes_shadow(cpu, t);
 		/* Nothing of it stays in the TLB. */
 		svm_flush_tlb(cpu, svm_caps.nr_asids - 1, VMCB_TLB_FLUSH_ALL);
 	}
@@ -99,33 +129,35 @@ out:
 
 int svm_find_quirks(void)
 {
-	bool cr2 = true, xsetbv = true;
-	struct vmcb *vmcb;
-	u8 *code = NULL;
+	struct svm_trial t = { .loads_cr2 = true, .exits_on_xsetbv = true, .takes_shadow = true };
 
-	vmcb = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!vmcb)
+	t.vmcb = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!t.vmcb)
 		return -ENOMEM;
 	/* In real mode addresses have 32 bits, and nothing decrypts memory. */
 	if (boot_cpu_has(X86_FEATURE_HYPERVISOR) && boot_cpu_has(X86_FEATURE_OSXSAVE) &&
 	    !sme_me_mask) {
-		code = (void *)get_zeroed_page(GFP_KERNEL | GFP_DMA32);
-		if (!code) {
-			free_page((unsigned long)vmcb);
+		t.code = (void *)get_zeroed_page(GFP_KERNEL | GFP_DMA32);
+		if (!t.code) {
+			free_page((unsigned long)t.vmcb);
 			return -ENOMEM;
 		}
 	}
-	svm_try(vmcb, code, &cr2, &xsetbv);
-	free_page((unsigned long)code);
-	free_page((unsigned long)vmcb);
+	svm_try(&t);
+	free_page((unsigned long)t.code);
+	free_page((unsigned long)t.vmcb);
 
-	if (!cr2) {
+	if (!t.loads_cr2) {
 		pr_info("VMRUN of this processor does not load CR2 (Bochs): it is loaded by hand\n");
 		static_branch_enable(&svm_bochs);
 	}
-	if (!xsetbv) {
+	if (!t.exits_on_xsetbv) {
 		pr_info("this processor does not intercept XSETBV: XCR0 is read after each exit\n");
 		static_branch_enable(&svm_xcr0_watched);
+	}
+	if (!t.takes_shadow) {
+		pr_info("this processor forgets interrupt shadows: they are stepped over\n");
+		static_branch_enable(&svm_shadow_lost);
 	}
 	return 0;
 }

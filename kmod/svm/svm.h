@@ -76,6 +76,7 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 #define SVM_WORK_GUEST_TF	BIT(4)		/* ... and was the guest's as well */
 #define SVM_WORK_STEPPED	BIT(5)		/* this exit is the #DB of our TF */
 #define SVM_WORK_INJECTED	BIT(7)		/* Bochs: this entry has injected an event */
+#define SVM_WORK_SHADOW		BIT(8)		/* the interrupt shadow is held by stepping over it */
 #define SVM_WORK_IRQ_WINDOW	BIT(6)		/* entry only: it may be open already */
 
 /**
@@ -98,6 +99,7 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
  * @soft: with SVM_WORK_SOFT: the event as it was queued
  * @soft_rip: with SVM_WORK_SOFT: RIP of the INT n
  * @iret_rip: with SVM_WORK_IRET: RIP of the IRET
+ * @shadow_rip: with SVM_WORK_SHADOW: RIP of the instruction in the shadow
  * @debugctl: guest's DEBUGCTL, a value without effect
  * @msrpm: MSR permission map, two pages
  */
@@ -116,6 +118,7 @@ struct svm_vcpu {
 	struct vireo_event soft;
 	u64 soft_rip;
 	u64 iret_rip;
+	u64 shadow_rip;
 	u64 debugctl;
 	u8 *msrpm;
 };
@@ -194,6 +197,7 @@ void svm_flush_tlb(struct svm_cpu *cpu, u32 asid, u8 how);
 /* quirks.c */
 DECLARE_STATIC_KEY_FALSE(svm_bochs);
 DECLARE_STATIC_KEY_FALSE(svm_xcr0_watched);
+DECLARE_STATIC_KEY_FALSE(svm_shadow_lost);
 int svm_find_quirks(void);
 struct vireo_vcpu *svm_take_xcr0(struct vireo_vcpu *vcpu);
 
@@ -260,7 +264,10 @@ bool svm_work_entry(struct vireo_vcpu *vcpu);
 struct vireo_vcpu *svm_work_exit(struct vireo_vcpu *vcpu);
 /* The IRET that was intercepted may run now: it ends the NMI mask. */
 void svm_iret(struct vireo_vcpu *vcpu);
-/* Was this #DB the end of our own step?  Then it is none of the guest's. */
-bool svm_step_done(struct vireo_vcpu *vcpu);
+/*
+ * Was this #DB the end of our own step?  Then it is none of the guest's, and @reason says
+ * what it was for; VIREO_EXIT_NONE: enter again.
+ */
+bool svm_step_done(struct vireo_vcpu *vcpu, u16 *reason);
 
 #endif /* VIREO_SVM_SVM_H */

@@ -124,8 +124,13 @@ static void test_logical(void)
 			run_on(i, listen, NULL);
 		clear_counts();
 		for (set = 1; set < 1U << n; set = set * 2 + 1 - (set & 1)) {
+			u32 who = 0;
+
+			/* CPUs are numbered as they came up, logical ids follow the APIC ids */
+			for (i = 0; i < n; i++)
+				who |= (set >> cpus[i].apic_id & 1) << i;
 			apic_icr(set, ICR_LOGICAL | ICR_ASSERT | V);
-			good = got(set, &why);
+			good = got(who, &why);
 			if (!good)
 				break;
 		}
@@ -204,7 +209,7 @@ static void test_wake(void)
 	quiet = false;
 	for (i = 1; i < n; i++)
 		run_on(i, sleep_listen, NULL);
-	for (round = 1; round <= 200 && !bad; round++) {
+	for (round = 1; round <= 60 && !bad; round++) {
 		i = 1 + round % (n - 1);
 		u32 before = cpus[i].count[V];
 
@@ -219,7 +224,7 @@ static void test_wake(void)
 		apic_icr(cpus[i].apic_id, ICR_ASSERT | V);
 	for (i = 1; i < n; i++)
 		wait_done(i);
-	ok(!bad, "200 IPIs to CPUs in HLT, each wakes (%u lost)", bad);
+	ok(!bad, "60 IPIs to CPUs in HLT, each wakes (%u lost)", bad);
 }
 
 static volatile u32 nmis[MAX_CPUS];
@@ -337,7 +342,7 @@ static void test_shootdown(void)
 		run_on(i, watch, NULL);
 	for (i = 1; i < n; i++)
 		wait_for(reads[i] > 10);
-	for (g = 1; g <= 500; g++) {
+	for (g = 1; g <= 60; g++) {
 		u64 page = shot_page[g & 1];
 
 		/* the page that is mapped no more holds the older number */
@@ -356,7 +361,7 @@ static void test_shootdown(void)
 		wait_done(i);
 		bad += stale[i];
 	}
-	ok(!lost, "TLB shootdown by IPI: all answer, 500 times (%lu)", g);
+	ok(!lost, "TLB shootdown by IPI: all answer, 60 times (%lu)", g);
 	ok(!bad, "... and none reads through the old entry (%lu)", bad);
 }
 
@@ -414,6 +419,11 @@ static void note_id(void *unused)
 	cpuid_ids[this_cpu()->id] = cpuid(1).b >> 24;
 }
 
+/*
+ * More virtual CPUs than the host has is the normal case here, and spinning ones are not
+ * told apart from working ones everywhere: the rounds are few because each may cost a
+ * time slice.
+ */
 int main(void)
 {
 	unsigned int expected, i, good;
@@ -438,13 +448,13 @@ int main(void)
 	test_logical();
 	test_wake();
 	test_nmi();
-	run_all(count, (void *)5000);
-	ok(counter == n * 5000 && locked_counter == n * 5000, "LOCK INC and a spinlock: %lu and %lu of %u",
-	   counter, locked_counter, n * 5000);
-	run_all(pass, (void *)(n * 300UL));
-	ok(token == n * 300UL, "stores are seen in order (%lu)", token);
+	run_all(count, (void *)1000);
+	ok(counter == n * 1000 && locked_counter == n * 1000, "LOCK INC and a spinlock: %lu and %lu of %u",
+	   counter, locked_counter, n * 1000);
+	run_all(pass, (void *)(n * 40UL));
+	ok(token == n * 40UL, "stores are seen in order (%lu)", token);
 	test_shootdown();
-	run_all(check_tsc, (void *)3000);
+	run_all(check_tsc, (void *)500);
 	ok_strict(!backwards, "the TSC never goes back from one CPU to another (%lu times, %lu ticks)", backwards, worst);
 	test_restart();
 	if (apic_has_x2()) {
