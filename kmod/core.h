@@ -132,6 +132,14 @@ int vireo_msr_get_list(struct vireo_msr_list __user *arg);
 extern const u32 vireo_msr_list[];
 extern const u32 vireo_msr_list_nr;
 
+/* Is a linear address one that 4-level (or, with CR4.LA57, 5-level) paging can translate? */
+static inline bool vireo_canonical(u64 cr4, u64 address)
+{
+	int shift = cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return (u64)((s64)(address << shift) >> shift) == address;
+}
+
 /* cr.c: 0, or -EINVAL: #GP.  All with the checks of the architecture. */
 int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value);
 int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value);

@@ -183,13 +183,6 @@ int vireo_set_xcr0(struct vireo_vcpu *vcpu, u64 value)
 	return 0;
 }
 
-static bool vireo_canonical(struct vireo_vcpu *vcpu, u64 cr4, u64 address)
-{
-	int shift = 64 - (cr4 & X86_CR4_LA57 ? 57 : 48);
-
-	return (u64)((s64)(address << shift) >> shift) == address;
-}
-
 int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 {
 	bool lma = sregs->efer & EFER_LMA;
@@ -215,7 +208,7 @@ int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 
 		if (seg->pad || seg->pad2 || (seg->attr & ~0x1f0ffU))
 			return -EINVAL;
-		if (i >= VIREO_SEG_FS ? !vireo_canonical(vcpu, sregs->cr4, seg->base) :
+		if (i >= VIREO_SEG_FS ? !vireo_canonical(sregs->cr4, seg->base) :
 		    lma ? false : seg->base >> 32)
 			return -EINVAL;
 		/* A limit with low bits clear cannot have page granularity, and the reverse. */
@@ -229,8 +222,8 @@ int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	if (lma && (sregs->seg[VIREO_SEG_CS].attr & VIREO_SEG_L) &&
 	    (sregs->seg[VIREO_SEG_CS].attr & VIREO_SEG_DB))
 		return -EINVAL;
-	if (!vireo_canonical(vcpu, sregs->cr4, sregs->gdt.base) ||
-	    !vireo_canonical(vcpu, sregs->cr4, sregs->idt.base))
+	if (!vireo_canonical(sregs->cr4, sregs->gdt.base) ||
+	    !vireo_canonical(sregs->cr4, sregs->idt.base))
 		return -EINVAL;
 	for (i = 0; i < 3; i++) {
 		if (sregs->gdt.pad[i] || sregs->idt.pad[i])

@@ -146,61 +146,15 @@ static int vireo_cpu_offline(unsigned int cpu)
 	return 0;
 }
 
-int vireo_hw_get(void)
-{
-	int r = 0;
-
-	mutex_lock(&vireo_hw_lock);
-	if (vireo_hw_users)
-		goto count;
-
-	r = vireo_kvm_join();
-	if (r && r != -ENOENT) {
-		pr_err("%s does not share the processors: error %d\n", vireo_owner(), r);
-		goto out;
-	}
-	vireo_hw_is_shared = !r;
-
-	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/vireo:online",
-			      vireo_cpu_online, vireo_cpu_offline);
-	if (r < 0) {
-		if (vireo_hw_is_shared)
-			vireo_kvm_leave();
-		goto out;
-	}
-	vireo_hw_state = r;
-	WRITE_ONCE(vireo_hw_on, true);
-count:
-	vireo_hw_users++;
-	r = 0;
-out:
-	mutex_unlock(&vireo_hw_lock);
-	return r;
-}
-
-void vireo_hw_put(void)
-{
-	mutex_lock(&vireo_hw_lock);
-	if (!--vireo_hw_users) {
-		WRITE_ONCE(vireo_hw_on, false);
-		cpuhp_remove_state(vireo_hw_state);
-		if (vireo_hw_is_shared)
-			vireo_kvm_leave();
-		vireo_hw_is_shared = false;
-	}
-	mutex_unlock(&vireo_hw_lock);
-}
-
 bool vireo_hw_shared(void)
 {
 	return vireo_hw_is_shared;
 }
 
 /*
- * Syscore callbacks run on the last CPU with interrupts off, when every task is frozen.
- * They are called in reverse order of registration at suspend: KVM registers when
- * it is switched on, which may be after us, so in shared mode its VMXOFF can come first;
- * cpu_disable() is told that it is shared and copes.
+ * Syscore callbacks run on the last CPU with interrupts off, when every task is frozen: in the order of
+ * their registration at resume, in the reverse order at suspend.  Ours are registered after KVM has switched on,
+ * so that our control structures are flushed before its VMXOFF, and it is on again before us.
  */
 static int vireo_suspend(VIREO_SYSCORE_ARG)
 {
@@ -234,13 +188,50 @@ static struct syscore_ops vireo_syscore_ops = {
 	.shutdown = vireo_shutdown,
 };
 
-int vireo_hw_setup(void)
+int vireo_hw_get(void)
 {
+	int r = 0;
+
+	mutex_lock(&vireo_hw_lock);
+	if (vireo_hw_users)
+		goto count;
+
+	r = vireo_kvm_join();
+	if (r && r != -ENOENT) {
+		pr_err("%s does not share the processors: error %d\n", vireo_owner(), r);
+		goto out;
+	}
+	vireo_hw_is_shared = !r;
+
+	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/vireo:online",
+			      vireo_cpu_online, vireo_cpu_offline);
+	if (r < 0) {
+		if (vireo_hw_is_shared)
+			vireo_kvm_leave();
+		goto out;
+	}
+	vireo_hw_state = r;
+	WRITE_ONCE(vireo_hw_on, true);
+	/* After KVM's, see above. */
 	vireo_syscore_register(&vireo_syscore_ops);
-	return 0;
+count:
+	vireo_hw_users++;
+	r = 0;
+out:
+	mutex_unlock(&vireo_hw_lock);
+	return r;
 }
 
-void vireo_hw_teardown(void)
+void vireo_hw_put(void)
 {
-	vireo_syscore_unregister(&vireo_syscore_ops);
+	mutex_lock(&vireo_hw_lock);
+	if (!--vireo_hw_users) {
+		vireo_syscore_unregister(&vireo_syscore_ops);
+		WRITE_ONCE(vireo_hw_on, false);
+		cpuhp_remove_state(vireo_hw_state);
+		if (vireo_hw_is_shared)
+			vireo_kvm_leave();
+		vireo_hw_is_shared = false;
+	}
+	mutex_unlock(&vireo_hw_lock);
 }

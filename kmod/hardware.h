@@ -19,7 +19,4 @@ void vireo_hw_put(void);
 /* Is the processor shared with KVM at present? */
 bool vireo_hw_shared(void);
 
-int vireo_hw_setup(void);
-void vireo_hw_teardown(void);
-
 #endif /* VIREO_HARDWARE_H */

@@ -153,21 +153,16 @@ static int __init vireo_init(void)
 	r = vireo_cpuid_setup();
 	if (r)
 		goto mmu;
-	r = vireo_hw_setup();
-	if (r)
-		goto cpuid;
 	preempt_notifier_inc();
 	r = misc_register(&vireo_dev);
 	if (r)
-		goto hw;
+		goto cpuid;
 
 	pr_info("%s, %u-bit guest-physical addresses, features %#llx, mitigations %#llx\n",
 		backend->name, vireo_caps.phys_bits, vireo_caps.features, vireo_caps.mitigations);
 	return 0;
-hw:
-	preempt_notifier_dec();
-	vireo_hw_teardown();
 cpuid:
+	preempt_notifier_dec();
 	vireo_cpuid_teardown();
 mmu:
 	vireo_mmu_teardown();
@@ -181,7 +176,6 @@ static void __exit vireo_exit(void)
 {
 	misc_deregister(&vireo_dev);
 	preempt_notifier_dec();
-	vireo_hw_teardown();
 	vireo_cpuid_teardown();
 	vireo_mmu_teardown();
 	vireo_backend_teardown();

@@ -259,14 +259,6 @@ static int vireo_msr_set_value(struct vireo_vcpu *vcpu, u32 index, u64 data, boo
 	return 0;
 }
 
-/* Addresses that the processor checks when they are loaded (SDM vol. 2, WRMSR). */
-static bool vireo_msr_canonical(struct vireo_vcpu *vcpu, u64 data)
-{
-	int shift = vireo_backend_get_cr(vcpu, 4) & X86_CR4_LA57 ? 7 : 16;
-
-	return (u64)((s64)(data << shift) >> shift) == data;
-}
-
 int vireo_msr_set(struct vireo_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	int r;
@@ -314,7 +306,8 @@ int vireo_msr_set(struct vireo_vcpu *vcpu, u32 index, u64 data, bool host)
 	case MSR_CSTAR:
 	case MSR_IA32_SYSENTER_ESP:
 	case MSR_IA32_SYSENTER_EIP:
-		if (!vireo_msr_canonical(vcpu, data))
+		/* The processor checks these when they are loaded (SDM vol. 2, WRMSR). */
+		if (!vireo_canonical(vireo_backend_get_cr(vcpu, 4), data))
 			return -EINVAL;
 		break;
 	case MSR_TSC_AUX:

@@ -43,8 +43,7 @@ static struct vireo_mem_map *mem_map_alloc(u32 nr, u64 gen)
 
 const struct vireo_mem_map *vireo_mem_map(struct vireo_vm *vm)
 {
-	return rcu_dereference_check(vm->mem, srcu_read_lock_held(&vm->srcu) ||
-				     lockdep_is_held(&vm->lock) || irqs_disabled());
+	return vireo_mem_map_inline(vm);
 }
 
 const struct vireo_mem *vireo_mem_find(const struct vireo_mem_map *map, u64 gfn)
@@ -67,7 +66,7 @@ const struct vireo_mem *vireo_mem_find(const struct vireo_mem_map *map, u64 gfn)
 
 const struct vireo_mem *vireo_vcpu_mem(struct vireo_vcpu *vcpu, u64 gfn)
 {
-	return vireo_mem_lookup(vcpu, vireo_mem_map(vcpu->vm), gfn);
+	return vireo_mem_lookup(vcpu, vireo_mem_map_inline(vcpu->vm), gfn);
 }
 
 int vireo_regions_create(struct vireo_vm *vm)
@@ -277,7 +276,8 @@ fault:
 static __always_inline size_t gpa_piece(struct vireo_vcpu *vcpu, u64 gpa, size_t len, bool write,
 					unsigned long *hva)
 {
-	const struct vireo_mem *mem = vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT);
+	const struct vireo_mem *mem = vireo_mem_lookup(vcpu, vireo_mem_map_inline(vcpu->vm),
+						       gpa >> PAGE_SHIFT);
 	u64 left;
 
 	if (!mem || (write && (mem->flags & VIREO_REGION_READONLY)))

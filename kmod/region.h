@@ -40,6 +40,13 @@ int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg);
  */
 int vireo_region_delete(struct vireo_vm *vm, u32 slot);
 
+/* vireo_mem_map() where it is called often. */
+static __always_inline const struct vireo_mem_map *vireo_mem_map_inline(struct vireo_vm *vm)
+{
+	return rcu_dereference_check(vm->mem, srcu_read_lock_held(&vm->srcu) ||
+				     lockdep_is_held(&vm->lock) || irqs_disabled());
+}
+
 /* User address of a guest frame inside @mem.  The guest chose @gfn: not even speculatively outside. */
 static __always_inline unsigned long vireo_mem_hva(const struct vireo_mem *mem, u64 gfn)
 {

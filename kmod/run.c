@@ -349,6 +349,9 @@ static int vireo_take_run_page(struct vireo_vcpu *vcpu)
 	struct vireo_run *run = vcpu->run;
 	int r;
 
+	vcpu->wants = READ_ONCE(run->wants);
+	if (unlikely(vcpu->wants & ~(VIREO_WANT_REGS | VIREO_WANT_SREGS)))
+		return -EINVAL;
 	if (unlikely(READ_ONCE(run->gives))) {
 		r = vireo_take_given(vcpu);
 		if (r)
@@ -368,7 +371,7 @@ static int vireo_take_run_page(struct vireo_vcpu *vcpu)
 static void vireo_fill_run_page(struct vireo_vcpu *vcpu)
 {
 	struct vireo_run *run = vcpu->run;
-	u32 wants = READ_ONCE(run->wants);
+	u32 wants = vcpu->wants;
 	u32 flags = 0;
 
 	run->rip = vireo_rip(vcpu);

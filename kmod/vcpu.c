@@ -266,9 +266,14 @@ static int vireo_vcpu_translate(struct vireo_vcpu *vcpu, struct vireo_translatio
 	if (r)
 		return r;
 	vireo_backend_read_mode(vcpu, &mode);
+	if ((mode.efer & EFER_LMA) && !vireo_canonical(mode.cr4, tr.gva)) {
+		r = -EFAULT;
+		goto done;
+	}
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = vireo_walk(vcpu, &mode, tr.gva, 0, false, &walk);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
+done:
 	tr.valid = !r;
 	tr.gpa = r ? 0 : walk.gpa;
 	tr.writable = !r && (walk.pte_access & VIREO_ACCESS_WRITE);

@@ -219,6 +219,7 @@ struct vireo_vcpu {
 	u8 nmi_pending;			/* 0 to 2; own thread, others by nmi_queued */
 	atomic_t nmi_queued;		/* anyone */
 	bool irq_window_user;		/* run->want_irq_window, copied once */
+	u32 wants;			/* run->wants, copied once */
 	struct fpu_guest fpu;
 
 	/* user exit in progress: what to do with the answer at the next VIREO_RUN */

@@ -251,8 +251,9 @@ void vireo_lapic_set_tsc_deadline(struct vireo_vcpu *vcpu, u64 value)
 	if (unlikely(deadline <= now || deadline > LAPIC_DEADLINE_NEVER))
 		deadline = LAPIC_DEADLINE_NEVER;
 
-	/* A full barrier: then @queued; and @queued_at belongs to it, see the callback. */
+	/* A full barrier, as in the callback: @deadline, then @queued. */
 	xchg(&l->deadline, deadline);
+	/* Pairs with the callback: @queued_at belongs to @queued. */
 	if (smp_load_acquire(&l->queued) && READ_ONCE(l->queued_at) <= deadline)
 		return;
 	if (deadline != LAPIC_DEADLINE_NEVER)

@@ -275,7 +275,7 @@ fault_region(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn, 
 enum vireo_fault vireo_mmu_fault_fast(struct vireo_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct vireo_mmu *mmu = &vcpu->vm->mmu;
-	const struct vireo_mem_map *map = vireo_mem_map(vcpu->vm);
+	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	const struct vireo_mem *mem;
 	u64 gfn = gpa >> PAGE_SHIFT;
 	int r;

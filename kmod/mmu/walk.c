@@ -248,7 +248,7 @@ static __always_inline int walk_tables(const struct walk_format *f, struct vireo
 				       const struct vireo_mode *mode, u64 gva, u32 access,
 				       bool nofault, struct vireo_walk *walk)
 {
-	const struct vireo_mem_map *map = vireo_mem_map(vcpu->vm);
+	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	const u64 phys_mask = vcpu->caps.phys_mask;
 	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
 	const bool write = access & VIREO_ACCESS_WRITE;
@@ -337,17 +337,32 @@ fault:
 
 static_assert(GUEST_WRITE == VIREO_ACCESS_WRITE && GUEST_USER << 1 == VIREO_ACCESS_USER);
 
-static int walk_any(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
-		    bool nofault, struct vireo_walk *walk)
+/* A function for each format, so that the usual one does not carry the others' registers. */
+#define WALK(format)								\
+static noinline int walk_in_##format(struct vireo_vcpu *vcpu,			\
+				     const struct vireo_mode *mode, u64 gva,	\
+				     u32 access, bool nofault,			\
+				     struct vireo_walk *walk)			\
+{										\
+	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
+			   walk);						\
+}
+WALK(2level)
+WALK(pae)
+WALK(4level)
+WALK(5level)
+
+static __always_inline int walk_any(struct vireo_vcpu *vcpu, const struct vireo_mode *mode,
+				    u64 gva, u32 access, bool nofault, struct vireo_walk *walk)
 {
 	if (likely(mode->efer & EFER_LMA)) {
 		if (unlikely(mode->cr4 & X86_CR4_LA57))
-			return walk_tables(&walk_5level, vcpu, mode, gva, access, nofault, walk);
-		return walk_tables(&walk_4level, vcpu, mode, gva, access, nofault, walk);
+			return walk_in_5level(vcpu, mode, gva, access, nofault, walk);
+		return walk_in_4level(vcpu, mode, gva, access, nofault, walk);
 	}
 	if (mode->cr4 & X86_CR4_PAE)
-		return walk_tables(&walk_pae, vcpu, mode, gva, access, nofault, walk);
-	return walk_tables(&walk_2level, vcpu, mode, gva, access, nofault, walk);
+		return walk_in_pae(vcpu, mode, gva, access, nofault, walk);
+	return walk_in_2level(vcpu, mode, gva, access, nofault, walk);
 }
 
 int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,

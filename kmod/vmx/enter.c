@@ -198,6 +198,7 @@ static noinline void vmx_exit_io(struct vireo_vcpu *vcpu)
 
 	exit->reason = VIREO_EXIT_IO;
 	exit->code = VMX_REASON_IO;
+	exit->nr_bytes = 0;
 	exit->insn_len = vmx_read(VMCS_EXIT_INSN_LEN);
 	vmx_decode_io(vmx_read(VMCS_QUALIFICATION), exit);
 }
@@ -211,6 +212,7 @@ static noinline void vmx_exit_memory(struct vireo_vcpu *vcpu)
 	exit->reason = VIREO_EXIT_MEMORY;
 	exit->code = VMX_REASON_EPT_VIOLATION;
 	exit->insn_len = 0;
+	exit->nr_bytes = 0;
 	if (likely(qual & VMX_QUAL_EPT_GLA))
 		gla = vmx_read(VMCS_GUEST_LINEAR);
 	vmx_decode_memory(qual, vmx_read(VMCS_GUEST_PHYSICAL), gla, exit);
@@ -352,6 +354,8 @@ void vmx_enter(struct vireo_vcpu *vcpu)
 	}
 	vcpu->exit.reason = kind.reason;
 	vcpu->exit.code = reason;
+	/* The interpreter keeps what it has fetched there, of the last exit that needed it. */
+	vcpu->exit.nr_bytes = 0;
 	/* Host interrupts and windows have none; nobody asks for it then. */
 	vcpu->exit.insn_len = vmx_read(VMCS_EXIT_INSN_LEN);
 }
