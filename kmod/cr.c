@@ -247,7 +247,9 @@ void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	vcpu->cr2 = sregs->cr2;
 	vireo_set_xcr0(vcpu, sregs->xcr0);
 	vireo_lapic_set_base(vcpu, sregs->apic_base, true);
-	vireo_lapic_set_tpr(vcpu, sregs->cr8);
+	/* CR8 is the upper half of the task priority: writing it clears the lower one. */
+	if (vireo_lapic_get_tpr(vcpu) != sregs->cr8)
+		vireo_lapic_set_tpr(vcpu, sregs->cr8);
 	vireo_cpuid_update(vcpu);
 	vireo_backend_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);

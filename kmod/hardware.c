@@ -15,9 +15,10 @@
 #include <linux/kobject.h>
 #include <linux/module.h>
 
-#include "backend.h"
 #include "compat.h"
+#include "core.h"
 #include "hardware.h"
+#include "pvclock.h"
 
 static DEFINE_MUTEX(vireo_hw_lock);
 static unsigned int vireo_hw_users;		/* vireo_hw_lock */
@@ -156,8 +157,12 @@ bool vireo_hw_shared(void)
  * their registration at resume, in the reverse order at suspend.  Ours are registered after KVM has switched on,
  * so that our control structures are flushed before its VMXOFF, and it is on again before us.
  */
+/* Where the clocks stood when the host went to sleep. */
+static struct vireo_suspend vireo_suspended;
+
 static int vireo_suspend(VIREO_SYSCORE_ARG)
 {
+	vireo_pvclock_suspend(&vireo_suspended);
 	if (READ_ONCE(vireo_hw_on))
 		vireo_backend_cpu_disable(vireo_hw_is_shared);
 	return 0;
@@ -165,6 +170,11 @@ static int vireo_suspend(VIREO_SYSCORE_ARG)
 
 static void vireo_resume(VIREO_SYSCORE_ARG)
 {
+	struct vireo_vm *vm;
+
+	/* Nobody holds the list's mutex: every task is frozen, and none of its holders can be. */
+	list_for_each_entry(vm, &vireo_vms, list)
+		vireo_pvclock_resume(vm, &vireo_suspended);
 	if (READ_ONCE(vireo_hw_on) && vireo_backend_cpu_enable(vireo_hw_is_shared))
 		pr_err("cannot switch virtualisation on again after suspend\n");
 }

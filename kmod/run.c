@@ -170,6 +170,13 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 	struct vireo_run *run = vcpu->run;
 	unsigned long work = read_thread_flags() & VIREO_TASK_WORK;
 
+	/* Before anything that may lead to the state being saved: EOIs are not part of it. */
+	if (unlikely(vireo_request_take(vcpu, VIREO_REQ_EOI)) &&
+	    vireo_lapic_take_eois(vcpu, run->eoi.vectors)) {
+		run->exit_reason = VIREO_EXIT_EOI;
+		return VIREO_USER;
+	}
+
 	if (unlikely(work)) {
 		if (work & ~_TIF_NEED_RESCHED) {
 			/*
@@ -195,11 +202,6 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 		}
 		if (vireo_request_take(vcpu, VIREO_REQ_KICK)) {
 			run->exit_reason = VIREO_EXIT_KICK;
-			return VIREO_USER;
-		}
-		if (vireo_request_take(vcpu, VIREO_REQ_EOI) &&
-		    vireo_lapic_take_eois(vcpu, run->eoi.vectors)) {
-			run->exit_reason = VIREO_EXIT_EOI;
 			return VIREO_USER;
 		}
 		if (vireo_request_take(vcpu, VIREO_REQ_CLOCK)) {

@@ -222,6 +222,16 @@ static __always_inline u64 walk_reserved(const struct walk_format *f, struct vir
 	}
 }
 
+/* Bits that walk_reserved() may have something to say about, or that make an entry the last. */
+static __always_inline u64 walk_unusual(const struct walk_format *f, int level)
+{
+	if (level == 1)
+		return 0;
+	if (f->pdptr && level == 3)
+		return GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) | GUEST_NX;
+	return level >= 4 ? GUEST_LARGE | GUEST_GLOBAL : GUEST_LARGE;
+}
+
 /* Do the tables allow the access?  @all: rights that all levels agree on.  SDM vol. 3, 4.6.1. */
 static __always_inline bool walk_allowed(const struct vireo_mode *mode, u32 access, u64 all,
 					 bool no_exec)
@@ -244,12 +254,21 @@ static __always_inline bool walk_allowed(const struct vireo_mode *mode, u32 acce
 	return !write || (all & GUEST_WRITE) || !(mode->cr0 & X86_CR0_WP);
 }
 
+static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu *vcpu,
+				 const struct vireo_mode *mode, u64 gva, u32 access,
+				 bool nofault, struct vireo_walk *walk);
+
+/*
+ * The walk.  With @set, it remembers the entries and sets the bits that they lack; without, as
+ * nearly always none lacks any, it starts again with @set if one does.
+ */
 static __always_inline int walk_tables(const struct walk_format *f, struct vireo_vcpu *vcpu,
 				       const struct vireo_mode *mode, u64 gva, u32 access,
-				       bool nofault, struct vireo_walk *walk)
+				       bool nofault, struct vireo_walk *walk, const bool set)
 {
 	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	const u64 phys_mask = vcpu->caps.phys_mask;
+	const u64 address = phys_mask & GENMASK_ULL(51, 12);
 	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
 	const bool write = access & VIREO_ACCESS_WRITE;
 	const u64 reserved = (f->high & ~phys_mask) | (f->bytes == 8 && !nx ? GUEST_NX : 0);
@@ -273,33 +292,35 @@ again:
 	for (level = f->levels; level >= 1; level--) {
 		const unsigned int shift = PAGE_SHIFT + f->bits * (level - 1);
 		const u64 index = (gva >> shift) & ((1U << f->bits) - 1);
-		u64 bad = reserved;
+		bool last = level == 1;
 
 		offset += index * f->bytes;
 		r = walk_read(vcpu, map, &mem, table >> PAGE_SHIFT, offset, f->bytes, nofault,
 			      &entry);
 		if (unlikely(r))
 			return r;
-		entries[level - 1] = (struct walk_entry) { entry, (table & PAGE_MASK) + offset };
+		if (set)
+			entries[level - 1] = (struct walk_entry) {
+				entry, (table & PAGE_MASK) + offset };
 		bits = 0;
 		if (unlikely(!(entry & GUEST_PRESENT)))
 			goto fault;
-		if (level > 1)
-			bad |= walk_reserved(f, vcpu, mode, level, entry);
-		bits = FAULT_PRESENT | FAULT_RESERVED;
-		if (unlikely(entry & bad))
-			goto fault;
+		if (unlikely(entry & (reserved | walk_unusual(f, level)))) {
+			bits = FAULT_PRESENT | FAULT_RESERVED;
+			if (entry & (reserved | walk_reserved(f, vcpu, mode, level, entry)))
+				goto fault;
+			/* What has this bit and passed is large, but for one case. */
+			if ((entry & GUEST_LARGE) && (f->bytes == 8 || (mode->cr4 & X86_CR4_PSE)))
+				last = true;
+		}
 		if (!(f->pdptr && level == 3)) {
 			all &= entry;
 			any_nx |= entry;
 		}
 		size = 1ULL << shift;
-		if (level == 1)
+		if (last)
 			break;
-		if (unlikely(entry & GUEST_LARGE) &&
-		    (f->bytes == 8 || (mode->cr4 & X86_CR4_PSE)))
-			break;
-		table = entry & phys_mask & GENMASK_ULL(51, 12);
+		table = entry & address;
 		offset = 0;
 	}
 	any_nx = nx ? any_nx & GUEST_NX : 0;
@@ -309,6 +330,8 @@ again:
 		if (unlikely(!walk_allowed(mode, access, all, any_nx)))
 			goto fault;
 		if (unlikely(!(all & GUEST_ACCESSED) || (write && !(entry & GUEST_DIRTY)))) {
+			if (!set)
+				return walk_and_set(f, vcpu, mode, gva, access, nofault, walk);
 			r = walk_set_accessed(f, map, entries, level, write);
 			if (r > 0 && ++tries < WALK_TRIES)
 				goto again;
@@ -318,7 +341,7 @@ again:
 	}
 
 	if (f->bytes == 8)
-		walk->gpa = entry & phys_mask & GENMASK_ULL(51, 12) & ~(size - 1);
+		walk->gpa = entry & address & ~(size - 1);
 	else if (level == 2)
 		walk->gpa = (entry & GENMASK_ULL(31, 22)) |
 			    ((entry & GENMASK_ULL(20, 13)) << 19);
@@ -337,6 +360,13 @@ fault:
 
 static_assert(GUEST_WRITE == VIREO_ACCESS_WRITE && GUEST_USER << 1 == VIREO_ACCESS_USER);
 
+static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu *vcpu,
+				 const struct vireo_mode *mode, u64 gva, u32 access,
+				 bool nofault, struct vireo_walk *walk)
+{
+	return walk_tables(f, vcpu, mode, gva, access, nofault, walk, true);
+}
+
 /* A function for each format, so that the usual one does not carry the others' registers. */
 #define WALK(format)								\
 static noinline int walk_in_##format(struct vireo_vcpu *vcpu,			\
@@ -345,7 +375,7 @@ static noinline int walk_in_##format(struct vireo_vcpu *vcpu,			\
 				     struct vireo_walk *walk)			\
 {										\
 	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
-			   walk);						\
+			   walk, false);					\
 }
 WALK(2level)
 WALK(pae)

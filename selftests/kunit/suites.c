@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The list of KUnit suites: a module has one.
+ */
+#include <kunit/test.h>
+
+extern struct kunit_suite vireo_ioeventfd_suite;
+extern struct kunit_suite vireo_lapic_ipi_suite;
+extern struct kunit_suite vireo_lapic_suite;
+extern struct kunit_suite vireo_lapic_timer_suite;
+extern struct kunit_suite vireo_mmu_suite;
+extern struct kunit_suite vireo_pvclock_suite;
+extern struct kunit_suite vireo_region_suite;
+extern struct kunit_suite vireo_walk_suite;
+
+kunit_test_suites(&vireo_ioeventfd_suite,
+		  &vireo_lapic_ipi_suite,
+		  &vireo_lapic_suite,
+		  &vireo_lapic_timer_suite,
+		  &vireo_mmu_suite,
+		  &vireo_pvclock_suite,
+		  &vireo_region_suite,
+		  &vireo_walk_suite);
