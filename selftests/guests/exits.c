@@ -759,7 +759,12 @@ int main(void)
 	test_user();
 	test_others();
 	test_control_registers();
-	test_single_step();
-	test_debug_registers();
+	if (option("debug", 1)) {
+		test_single_step();
+		test_debug_registers();
+	} else {
+		skip("single step: this emulator stops the whole machine (kmod/svm/quirks.c)");
+		skip("debug registers: this emulator does not tell the cause in DR6 (kmod/svm/quirks.c)");
+	}
 	return finish_tests();
 }
