@@ -98,6 +98,22 @@ struct walk_entry {
 #define WALK_UNINITIALIZED
 #endif
 
+/* Fetch from user memory; that it is a user address was checked when the region was set. */
+static __always_inline bool walk_get64(const u64 __user *user, u64 *value)
+{
+	return !__get_user(*value, user);
+}
+
+static __always_inline bool walk_get32(const u32 __user *user, u64 *value)
+{
+	u32 narrow;
+
+	if (__get_user(narrow, user))
+		return false;
+	*value = narrow;
+	return true;
+}
+
 /*
  * Read the entry at @offset of guest page @gfn.  @mem is the region of the last one, mostly the right
  * one again.
@@ -107,7 +123,7 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
 				     bool nofault, u64 *value)
 {
 	const void __user *user;
-	u32 narrow;
+	bool got;
 
 	if (unlikely(!*mem || !vireo_mem_holds(*mem, gfn))) {
 		*mem = vireo_mem_lookup(vcpu, map, gfn);
@@ -115,19 +131,14 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
 			return -ENXIO;
 	}
 	user = (const void __user *)(vireo_mem_hva(*mem, gfn) + offset);
-	/* That it is a user address was checked when the region was set. */
-	__uaccess_begin_nospec();
-	if (bytes == 8) {
-		unsafe_get_user(*value, (const u64 __user *)user, fault);
-	} else {
-		unsafe_get_user(narrow, (const u32 __user *)user, fault);
-		*value = narrow;
-	}
-	__uaccess_end();
+	if (nofault)
+		pagefault_disable();
+	got = bytes == 8 ? walk_get64(user, value) : walk_get32(user, value);
+	if (nofault)
+		pagefault_enable();
+	if (unlikely(!got))
+		return nofault ? -EAGAIN : -ENXIO;
 	return 0;
-fault:
-	__uaccess_end();
-	return nofault ? -EAGAIN : -ENXIO;
 }
 
 /*
