@@ -273,6 +273,8 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 		if (action == VIREO_AGAIN) {
 			/* A pending interrupt is accounted to the guest that it ended. */
 			local_irq_enable();
+			/* STI holds them back for one more instruction. */
+			nop();
 			local_irq_disable();
 			vireo_rcu_quiescent();
 		}

@@ -5,6 +5,10 @@
  * Bochs 2.7:
  * - VMRUN does not load CR2 (by which Bochs is recognised);
  * - VMRUN with IF set does not let a virtual interrupt in before IF changes (svm_work_entry());
+ * - VMRUN with IF clear does not let a host's interrupt end the guest before IF changes: one that
+ *   spins for another vCPU is ended by the intercept of PAUSE (svm_init_vmcb()), one that just
+ *   loops keeps the processor;
+ * - shutdown is not intercepted: a triple fault of the guest ends the machine;
  * - DR6 does not tell why an intercepted #DB was raised (svm_db_cause());
  * - if the delivery of an INT n is broken off, EXITINTINFO tells of some event before it
  *   (svm_work_exit());

@@ -103,6 +103,9 @@ static void svm_init_vmcb(struct svm_vcpu *svm)
 		c->pause_threshold = 128;
 		vmcb_intercept(vmcb, VMCB_I_PAUSE, true);
 	}
+	/* The only way out of a lock that is waited for with interrupts off: quirks.c. */
+	if (static_branch_unlikely(&svm_bochs))
+		vmcb_intercept(vmcb, VMCB_I_PAUSE, true);
 	c->iopm_pa = svm_iopm_pa;
 	c->msrpm_pa = __sme_pa(svm->msrpm);
 	c->int_ctl = VMCB_V_INTR_MASKING;

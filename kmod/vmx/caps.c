@@ -5,6 +5,7 @@
  * The decisions are in pure functions of the MSRs' values, so that tests can put any
  * processor before them.
  */
+#include <linux/dmi.h>
 #include <linux/errno.h>
 #include <linux/string.h>
 #include <asm/cpufeature.h>
@@ -12,6 +13,7 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
+#include <asm/tsc.h>
 
 #include "../backend.h"
 #include "caps.h"
@@ -212,6 +214,29 @@ static u64 vmx_mitigations(void)
 	return m;
 }
 
+/*
+ * Bochs 2.7 decides when IF changes, and not at VM entry, whether host interrupts end the guest: one that
+ * starts with IF clear keeps the processor until it sets it.  The preemption timer
+ * ends it in time; or at least a spinning lock's PAUSE does.
+ */
+static void vmx_bochs(struct vmx_caps *caps)
+{
+	const char *bios = dmi_get_system_info(DMI_BIOS_VERSION);
+	u64 misc;
+
+	if (!bios || !strstr(bios, "Bochs"))
+		return;
+	if (vmx_adjust(caps->msrs.pin, caps->pin | VMX_PIN_TIMER, 0, &caps->pin) ||
+	    rdmsrl_safe(MSR_IA32_VMX_MISC, &misc)) {
+		caps->proc |= VMX_PROC_PAUSE;
+		pr_info("this processor keeps interrupts from the host (Bochs): PAUSE lets them in\n");
+		return;
+	}
+	/* A millisecond */
+	caps->watch = max(tsc_khz >> (misc & VMX_MISC_TIMER_SHIFT), 1U);
+	pr_info("this processor keeps interrupts from the host (Bochs): a timer lets them in\n");
+}
+
 int vmx_probe(struct vireo_caps *caps)
 {
 	struct vmx_msrs msrs;
@@ -242,6 +267,7 @@ int vmx_probe(struct vireo_caps *caps)
 		return -ENODEV;
 	}
 	rdmsrl(MSR_IA32_CR_PAT, vmx_caps.host_pat);
+	vmx_bochs(&vmx_caps);
 
 	vmx_features(&vmx_caps, caps);
 	caps->mitigations = vmx_mitigations();

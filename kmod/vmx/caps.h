@@ -41,6 +41,7 @@ struct vmx_msrs {
  * @invept: INVEPT type: VMX_INV_SINGLE or VMX_INV_ALL
  * @invvpid: INVVPID type likewise
  * @eptp: low bits of an EPTP
+ * @watch: what the preemption timer starts from at each entry, 0 if it is not used (vmx_probe())
  * @host_pat: IA32_PAT of the host
  */
 struct vmx_caps {
@@ -49,6 +50,7 @@ struct vmx_caps {
 	u32 revision;
 	bool vpid;
 	u8 invept, invvpid;
+	u32 watch;
 	u64 eptp;
 	u64 host_pat;
 };

@@ -112,6 +112,8 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 		vmx_write(VMCS_XSS_EXIT_BITMAP, 0);
 	if (vmx->proc2 & VMX_PROC2_ENCLS)
 		vmx_write(VMCS_ENCLS_EXIT_BITMAP, ~0ULL);
+	if (vmx_caps.watch)
+		vmx_write(VMCS_TIMER, vmx_caps.watch);
 	if (vmx->proc2 & VMX_PROC2_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, VMX_PLE_GAP);
 		vmx_write(VMCS_PLE_WINDOW, VMX_PLE_WINDOW);

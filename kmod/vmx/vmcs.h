@@ -85,6 +85,7 @@ enum vmcs_field {
 	VMCS_GUEST_INTERRUPTIBILITY	= VMCS_32(2, 18),
 	VMCS_GUEST_ACTIVITY		= VMCS_32(2, 19),
 	VMCS_GUEST_SYSENTER_CS		= VMCS_32(2, 21),
+	VMCS_TIMER			= VMCS_32(2, 23),
 	VMCS_HOST_SYSENTER_CS		= VMCS_32(3, 0),
 
 	/* natural width */
@@ -127,12 +128,16 @@ enum vmcs_field {
 static_assert(VMCS_EPTP == 0x201a && VMCS_XSS_EXIT_BITMAP == 0x202c);
 static_assert(VMCS_GUEST_PHYSICAL == 0x2400 && VMCS_GUEST_PDPTE0 == 0x280a);
 static_assert(VMCS_PROC2_CONTROLS == 0x401e && VMCS_PLE_WINDOW == 0x4022);
+static_assert(VMCS_TIMER == 0x482e);
 static_assert(VMCS_EXIT_REASON == 0x4402 && VMCS_VECTORING == 0x4408);
 static_assert(VMCS_GUEST_ES_ATTR == 0x4814 && VMCS_GUEST_INTERRUPTIBILITY == 0x4824);
 static_assert(VMCS_GUEST_SYSENTER_CS == 0x482a && VMCS_HOST_SYSENTER_CS == 0x4c00);
 static_assert(VMCS_QUALIFICATION == 0x6400 && VMCS_GUEST_LINEAR == 0x640a);
 static_assert(VMCS_GUEST_ES_BASE == 0x6806 && VMCS_GUEST_RFLAGS == 0x6820);
 static_assert(VMCS_HOST_CR0 == 0x6c00 && VMCS_HOST_RIP == 0x6c16);
+
+/* MSR index from A.6: how many TSC ticks one of the preemption timer takes, as a shift */
+#define VMX_MISC_TIMER_SHIFT		0x1f
 
 /* Pin-based controls (table 25-5) */
 #define VMX_PIN_INTR			BIT(0)

@@ -454,6 +454,19 @@ void vt_pin(int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+bool vt_model(const char *name)
+{
+	char line[256];
+	bool is = false;
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	while (f && !is && fgets(line, sizeof(line), f))
+		is = !strncmp(line, "model name", 10) && strstr(line, name);
+	if (f)
+		fclose(f);
+	return is;
+}
+
 int vt_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);

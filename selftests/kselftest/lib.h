@@ -133,6 +133,8 @@ int vt_run_for(struct vt_vcpu *cpu, unsigned int ms);
 u64 vt_now_ns(void);
 void vt_pin(int cpu);
 int vt_cpus(void);
+/* does the processor's model name hold this? */
+bool vt_model(const char *name);
 /* write a string to a file such as one of sysfs; 0 or a negative errno */
 int vt_write_file(const char *path, const char *text);
 long vt_read_file_long(const char *path);

@@ -13,7 +13,7 @@
 #include "lib.h"
 
 GUEST(out_once, 64, "1: out %al, $0x10\n jmp 1b");
-GUEST(spin, 64, "1: incq (%rdi)\n jmp 1b");
+GUEST(spin, 64, "sti\n 1: incq (%rdi)\n jmp 1b");
 
 static long references(void)
 {
