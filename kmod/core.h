@@ -6,7 +6,9 @@
 #ifndef VIREO_CORE_H
 #define VIREO_CORE_H
 
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
+#include <uapi/asm/kvm_para.h>
 #include "backend.h"
 
 /* main.c */
@@ -39,9 +41,6 @@ void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init);
 
 /* run.c */
 int vireo_vcpu_run(struct vireo_vcpu *vcpu);
-
-/* exit.c */
-enum vireo_action vireo_handle_exit(struct vireo_vcpu *vcpu);
 
 /* event.c */
 
@@ -110,6 +109,25 @@ int vireo_cpuid_get(struct vireo_vcpu *vcpu, struct vireo_cpuid __user *arg);
 int vireo_cpuid_default(struct vireo_vcpu *vcpu);
 /* Bits that follow the vCPU's state: call after CR4, XCR0 or APIC_BASE changed. */
 void vireo_cpuid_update(struct vireo_vcpu *vcpu);
+
+/* First entry of a leaf, or NULL.  Leaves are the guest's choice: not even speculation leaves the table. */
+static __always_inline const struct vireo_cpuid_entry *
+vireo_cpuid_first(struct vireo_vcpu *vcpu, u32 leaf)
+{
+	const struct vireo_cpuid_index *index = &vcpu->cpuid_index;
+	u32 i = leaf;
+
+	if (i < ARRAY_SIZE(index->basic))
+		return index->basic[array_index_nospec(i, ARRAY_SIZE(index->basic))];
+	i = leaf - 0x80000000;
+	if (i < ARRAY_SIZE(index->extended))
+		return index->extended[array_index_nospec(i, ARRAY_SIZE(index->extended))];
+	i = leaf - KVM_CPUID_SIGNATURE;
+	if (i < ARRAY_SIZE(index->hyper))
+		return index->hyper[array_index_nospec(i, ARRAY_SIZE(index->hyper))];
+	return NULL;
+}
+
 const struct vireo_cpuid_entry *vireo_cpuid_find(struct vireo_vcpu *vcpu, u32 leaf, u32 subleaf);
 void vireo_cpuid(struct vireo_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 

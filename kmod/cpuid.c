@@ -320,18 +320,9 @@ static const struct vireo_cpuid_entry *vireo_scan(const struct vireo_cpuid_entry
 
 const struct vireo_cpuid_entry *vireo_cpuid_find(struct vireo_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
-	const struct vireo_cpuid_index *index = &vcpu->cpuid_index;
-	u32 first = 0;
+	const struct vireo_cpuid_entry *first = vireo_cpuid_first(vcpu, leaf);
 
-	if (leaf < ARRAY_SIZE(index->basic))
-		first = index->basic[leaf];
-	else if (leaf - 0x80000000 < ARRAY_SIZE(index->extended))
-		first = index->extended[leaf - 0x80000000];
-	else if (leaf - KVM_CPUID_SIGNATURE < ARRAY_SIZE(index->hyper))
-		first = index->hyper[leaf - KVM_CPUID_SIGNATURE];
-	if (!first)
-		return NULL;
-	return vireo_scan(&vcpu->cpuid[first - 1], &vcpu->cpuid[vcpu->cpuid_nr], leaf, subleaf);
+	return first ? vireo_scan(first, &vcpu->cpuid[vcpu->cpuid_nr], leaf, subleaf) : NULL;
 }
 
 void vireo_cpuid(struct vireo_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
@@ -470,11 +461,11 @@ static void vireo_cpuid_take(struct vireo_vcpu *vcpu, struct vireo_cpuid_entry *
 		u32 leaf = table[i].leaf;
 
 		if (leaf < ARRAY_SIZE(index->basic))
-			index->basic[leaf] = i + 1;
+			index->basic[leaf] = &table[i];
 		else if (leaf - 0x80000000 < ARRAY_SIZE(index->extended))
-			index->extended[leaf - 0x80000000] = i + 1;
+			index->extended[leaf - 0x80000000] = &table[i];
 		else if (leaf - KVM_CPUID_SIGNATURE < ARRAY_SIZE(index->hyper))
-			index->hyper[leaf - KVM_CPUID_SIGNATURE] = i + 1;
+			index->hyper[leaf - KVM_CPUID_SIGNATURE] = &table[i];
 	}
 
 	l1 = vireo_cpuid_find(vcpu, 1, 0) ?: &none;

@@ -12,6 +12,7 @@
 #include <uapi/linux/kvm_para.h>
 
 #include "core.h"
+#include "exit.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 
@@ -50,24 +51,40 @@ static enum vireo_action vireo_exit_exception(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-static enum vireo_action vireo_exit_cpuid(struct vireo_vcpu *vcpu)
+/* A leaf with subleaves, or none that is there. */
+static noinline void vireo_cpuid_odd(struct vireo_vcpu *vcpu)
 {
 	u32 eax = vcpu->gpr[VIREO_RAX], ebx, ecx = vcpu->gpr[VIREO_RCX], edx;
-	int r;
 
-	r = vireo_insn_ready(vcpu);
-	if (unlikely(r))
-		return vireo_not_ready(r);
 	vireo_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
 	vcpu->gpr[VIREO_RAX] = eax;
 	vcpu->gpr[VIREO_RBX] = ebx;
 	vcpu->gpr[VIREO_RCX] = ecx;
 	vcpu->gpr[VIREO_RDX] = edx;
+}
+
+enum vireo_action vireo_exit_cpuid(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_cpuid_entry *e;
+	int r;
+
+	r = vireo_insn_ready(vcpu);
+	if (unlikely(r))
+		return vireo_not_ready(r);
+	e = vireo_cpuid_first(vcpu, vcpu->gpr[VIREO_RAX]);
+	if (likely(e && !(e->flags & VIREO_CPUID_SUBLEAF))) {
+		vcpu->gpr[VIREO_RAX] = e->eax;
+		vcpu->gpr[VIREO_RBX] = e->ebx;
+		vcpu->gpr[VIREO_RCX] = e->ecx;
+		vcpu->gpr[VIREO_RDX] = e->edx;
+	} else {
+		vireo_cpuid_odd(vcpu);
+	}
 	vireo_step(vcpu);
 	return VIREO_RESUME;
 }
 
-static enum vireo_action vireo_exit_hlt(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_hlt(struct vireo_vcpu *vcpu)
 {
 	int r = vireo_insn_ready(vcpu);
 
@@ -88,7 +105,7 @@ static enum vireo_action vireo_hypercall_complete(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-static enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 {
 	struct vireo_run *run = vcpu->run;
 	u64 nr = vcpu->gpr[VIREO_RAX];
@@ -173,7 +190,7 @@ static enum vireo_action vireo_unknown_msr(struct vireo_vcpu *vcpu, u32 index, b
 	return VIREO_USER;
 }
 
-static enum vireo_action vireo_exit_rdmsr(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_rdmsr(struct vireo_vcpu *vcpu)
 {
 	u32 index = vcpu->gpr[VIREO_RCX];
 	u64 data = 0;
@@ -197,7 +214,7 @@ static enum vireo_action vireo_exit_rdmsr(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-static enum vireo_action vireo_exit_wrmsr(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_wrmsr(struct vireo_vcpu *vcpu)
 {
 	u64 data = (u32)vcpu->gpr[VIREO_RAX] | vcpu->gpr[VIREO_RDX] << 32;
 	u32 index = vcpu->gpr[VIREO_RCX];
@@ -242,7 +259,7 @@ static enum vireo_action vireo_in_complete(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-static enum vireo_action vireo_exit_io(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_io(struct vireo_vcpu *vcpu)
 {
 	const struct vireo_exit *exit = &vcpu->exit;
 	struct vireo_run *run = vcpu->run;
@@ -276,7 +293,7 @@ static enum vireo_action vireo_exit_io(struct vireo_vcpu *vcpu)
 	return VIREO_USER;
 }
 
-static enum vireo_action vireo_exit_memory(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_exit_memory(struct vireo_vcpu *vcpu)
 {
 	const struct vireo_exit *exit = &vcpu->exit;
 	u64 gpa = exit->mem.gpa;
@@ -425,6 +442,9 @@ static enum vireo_action vireo_exit_xsetbv(struct vireo_vcpu *vcpu)
 	struct vireo_mode mode;
 	int r;
 
+	/* The inner loop has the guest's XCR0 in the processor. */
+	if (irqs_disabled())
+		return VIREO_SLOW;
 	r = vireo_insn_ready(vcpu);
 	if (unlikely(r))
 		return vireo_not_ready(r);
@@ -571,30 +591,12 @@ static const vireo_handler vireo_handlers[VIREO_EXIT_HARDWARE_NR] = {
 	[VIREO_EXIT_UNKNOWN]		= vireo_exit_raw,
 };
 
-enum vireo_action vireo_handle_exit(struct vireo_vcpu *vcpu)
+enum vireo_action vireo_handle_other(struct vireo_vcpu *vcpu)
 {
 	u32 reason = vcpu->exit.reason;
 
 	if (WARN_ON_ONCE(reason >= ARRAY_SIZE(vireo_handlers))) {
 		vireo_vm_kill(vcpu->vm, "an exit reason beyond the table");
-		return VIREO_AGAIN;
-	}
-
-	/* The frequent ones directly: an indirect call costs a retpoline. */
-	switch (reason) {
-	case VIREO_EXIT_CPUID:
-		return vireo_exit_cpuid(vcpu);
-	case VIREO_EXIT_WRMSR:
-		return vireo_exit_wrmsr(vcpu);
-	case VIREO_EXIT_RDMSR:
-		return vireo_exit_rdmsr(vcpu);
-	case VIREO_EXIT_IO:
-		return vireo_exit_io(vcpu);
-	case VIREO_EXIT_MEMORY:
-		return vireo_exit_memory(vcpu);
-	case VIREO_EXIT_HLT:
-		return vireo_exit_hlt(vcpu);
-	case VIREO_EXIT_INTR:
 		return VIREO_AGAIN;
 	}
 	reason = array_index_nospec(reason, ARRAY_SIZE(vireo_handlers));

@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "core.h"
+#include "exit.h"
 #include "irq/irq.h"
 #include "pvclock.h"
 
@@ -78,7 +79,10 @@ void vireo_request_all(struct vireo_vm *vm, enum vireo_request req)
 	preempt_enable();
 }
 
-/* Guest's XCR0 while the guest runs, the host's as soon as anything else may use it. */
+/*
+ * The guest's XCR0 while interrupts are off, in which nobody saves or restores registers; the
+ * host's before they are on.  It changes only in between: vireo_exit_xsetbv().
+ */
 static __always_inline void vireo_xcr0_enter(struct vireo_vcpu *vcpu)
 {
 	if (unlikely(vcpu->xcr0_differs))
@@ -136,13 +140,10 @@ static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu
 			vireo_backend_inject(vcpu);
 		}
 
-		vireo_xcr0_enter(vcpu);
 		context_tracking_guest_enter();
 		vireo_backend_enter(vcpu);
 		context_tracking_guest_exit();
-		vireo_xcr0_leave(vcpu);
 
-		vcpu->counters.entries++;
 		vcpu->counters.exits[vcpu->exit.reason]++;
 
 		action = vireo_handle_exit(vcpu);
@@ -267,7 +268,9 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
 
 		vtime_account_guest_enter();
+		vireo_xcr0_enter(vcpu);
 		action = vireo_run_inner(vcpu);
+		vireo_xcr0_leave(vcpu);
 		/* Whoever sees this mode sees what the exit left behind. */
 		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
 		if (action == VIREO_AGAIN) {

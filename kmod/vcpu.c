@@ -287,7 +287,7 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 {
 	const struct vireo_counters *c = &vcpu->counters;
 	struct vireo_stats stats;
-	u32 size;
+	u32 i, size;
 	int r;
 
 	static_assert(sizeof(stats.exits) == sizeof(c->exits));
@@ -298,7 +298,9 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 		return r;
 	size = stats.size;
 	memset(&stats, 0, sizeof(stats));
-	stats.entries = c->entries;
+	/* Each entry ends with one of these. */
+	for (i = 0; i < VIREO_EXIT_HARDWARE_NR; i++)
+		stats.entries += c->exits[i];
 	stats.injected = c->injected;
 	stats.faults = c->faults;
 	stats.flushes = c->flushes;

@@ -173,7 +173,7 @@ enum vireo_action {
  * struct vireo_counters - what a vCPU counts; written by its own thread only
  */
 struct vireo_counters {
-	u64 entries, injected, faults, flushes, user_exits;
+	u64 injected, faults, flushes, user_exits;
 	u64 exits[VIREO_EXIT_REASON_NR];
 };
 
@@ -246,7 +246,8 @@ struct vireo_vcpu {
 	struct vireo_cpuid_entry *cpuid;
 	u32 cpuid_nr;
 	struct vireo_cpuid_index {
-		u8 basic[0x20], hyper[0x04], extended[0x24];	/* first entry of a leaf, + 1 */
+		/* first entry of a leaf */
+		const struct vireo_cpuid_entry *basic[0x20], *hyper[0x04], *extended[0x24];
 	} cpuid_index;
 	struct vireo_guest_caps {
 		u64 cr4_reserved;	/* CR4 bits the guest may not set */

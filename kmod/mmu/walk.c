@@ -101,17 +101,36 @@ struct walk_entry {
 /* Fetch from user memory; that it is a user address was checked when the region was set. */
 static __always_inline bool walk_get64(const u64 __user *user, u64 *value)
 {
-	return !__get_user(*value, user);
+	__uaccess_begin_nospec();
+	unsafe_get_user(*value, user, fault);
+	__uaccess_end();
+	return true;
+fault:
+	__uaccess_end();
+	return false;
 }
 
 static __always_inline bool walk_get32(const u32 __user *user, u64 *value)
 {
 	u32 narrow;
 
-	if (__get_user(narrow, user))
-		return false;
+	__uaccess_begin_nospec();
+	unsafe_get_user(narrow, user, fault);
+	__uaccess_end();
 	*value = narrow;
 	return true;
+fault:
+	__uaccess_end();
+	return false;
+}
+
+/*
+ * Of whichever size, for the walk that is not compiled for one format.  Not inline: compilers
+ * entangle the two in an unrolled loop until objtool cannot follow.
+ */
+static noinline bool walk_get(const void __user *user, u8 bytes, u64 *value)
+{
+	return bytes == 8 ? walk_get64(user, value) : walk_get32(user, value);
 }
 
 /*
@@ -120,7 +139,7 @@ static __always_inline bool walk_get32(const u32 __user *user, u64 *value)
  */
 static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map,
 				     const struct vireo_mem **mem, u64 gfn, u64 offset, u8 bytes,
-				     bool nofault, u64 *value)
+				     bool nofault, const bool set, u64 *value)
 {
 	const void __user *user;
 	bool got;
@@ -131,11 +150,10 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
 			return -ENXIO;
 	}
 	user = (const void __user *)(vireo_mem_hva(*mem, gfn) + offset);
-	if (nofault)
-		pagefault_disable();
-	got = bytes == 8 ? walk_get64(user, value) : walk_get32(user, value);
-	if (nofault)
-		pagefault_enable();
+	if (set)
+		got = walk_get(user, bytes, value);
+	else
+		got = bytes == 8 ? walk_get64(user, value) : walk_get32(user, value);
 	if (unlikely(!got))
 		return nofault ? -EAGAIN : -ENXIO;
 	return 0;
@@ -307,7 +325,7 @@ again:
 
 		offset += index * f->bytes;
 		r = walk_read(vcpu, map, &mem, table >> PAGE_SHIFT, offset, f->bytes, nofault,
-			      &entry);
+			      set, &entry);
 		if (unlikely(r))
 			return r;
 		if (set)

@@ -221,19 +221,19 @@ void vmx_load_msrs(struct vmx_vcpu *vmx)
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
 	int i, n = vmx_msrs_there();
 
-	if (unlikely(c->shared)) {
-		if (c->msr_owner != vmx) {
-			for (i = 0; i < n; i++) {
-				rdmsrl(vmx_msr_index[i], c->msr_host[i]);
-				c->msr_now[i] = c->msr_host[i];
-			}
+	if (unlikely(c->shared && c->msr_owner != vmx)) {
+		for (i = 0; i < n; i++) {
+			rdmsrl(vmx_msr_index[i], c->msr_host[i]);
+			c->msr_now[i] = c->msr_host[i];
 		}
-	} else if (!c->urn_on) {
-		c->urn_on = true;
-		user_return_notifier_register(&c->urn);
 	}
-	for (i = 0; i < n; i++) {
+	/* Without SCE only RDMSR could see the first three, and that exits. */
+	for (i = vmx->efer & EFER_SCE ? 0 : VMX_MSR_TSC_AUX; i < n; i++) {
 		if (c->msr_now[i] != vmx->msr[i]) {
+			if (!c->urn_on && !c->shared) {
+				c->urn_on = true;
+				user_return_notifier_register(&c->urn);
+			}
 			wrmsrl(vmx_msr_index[i], vmx->msr[i]);
 			c->msr_now[i] = vmx->msr[i];
 		}

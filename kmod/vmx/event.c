@@ -27,12 +27,15 @@ static noinline u64 vmx_wrap_rip(struct vireo_vcpu *vcpu, u64 rip)
 
 int vmx_skip(struct vireo_vcpu *vcpu)
 {
-	u64 old = vmx_rip(vcpu), rip = old + vcpu->exit.insn_len;
+	u64 old, rip, rflags;
 	u32 blocked;
 
+	old = unlikely(vcpu->avail & VIREO_REG_RIP) ? vcpu->rip : vmx_read(VMCS_GUEST_RIP);
+	rip = old + vcpu->exit.insn_len;
 	if (unlikely((rip ^ old) & BIT_ULL(32)))
 		rip = vmx_wrap_rip(vcpu, rip);
 	vcpu->rip = rip;
+	vcpu->avail |= VIREO_REG_RIP;
 	vcpu->dirty |= VIREO_REG_RIP;
 
 	blocked = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
@@ -40,7 +43,9 @@ int vmx_skip(struct vireo_vcpu *vcpu)
 		vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
 			  blocked & ~(VMX_BLOCKED_STI | VMX_BLOCKED_MOVSS));
 	/* The trap that the processor would raise after it: comes at the next entry. */
-	if (unlikely(vmx_rflags(vcpu) & X86_EFLAGS_TF))
+	rflags = unlikely(vcpu->avail & VIREO_REG_RFLAGS) ? vcpu->rflags :
+							    vmx_read(VMCS_GUEST_RFLAGS);
+	if (unlikely(rflags & X86_EFLAGS_TF))
 		vmx_write(VMCS_GUEST_PENDING_DEBUG,
 			  vmx_read(VMCS_GUEST_PENDING_DEBUG) | VMX_PENDING_BS);
 	return 0;

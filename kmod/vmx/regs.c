@@ -210,7 +210,8 @@ void vmx_set_efer(struct vireo_vcpu *vcpu, u64 value)
 		vmx->entry = entry;
 		vmx_write(VMCS_ENTRY_CONTROLS, entry);
 	}
-	vmx->todo |= VMX_TODO_PDPTES;
+	/* SCE decides which MSRs are loaded. */
+	vmx->todo |= VMX_TODO_PDPTES | VMX_TODO_MSRS;
 }
 
 /*

@@ -520,7 +520,7 @@ TEST(ioeventfd)
 	EXPECT_EQ(0, vt_ioctl(vm.fd, VIREO_SET_IOEVENTFD, &e2));
 
 	/* the one that matches is silent, the other exits */
-	ASSERT_EQ(0, vt_run(&cpu));
+	ASSERT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(VIREO_EXIT_IO, cpu.run->exit_reason);
 	EXPECT_EQ(0x77, vt_out_value(cpu.run));
 	EXPECT_EQ(8, read(port, &count, 8));
@@ -540,7 +540,7 @@ TEST(ioeventfd)
 	close(port);
 	close(mem);
 	close(plain);
-	ASSERT_EQ(0, vt_run(&cpu));
+	ASSERT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(0x77, vt_out_value(cpu.run));
 	vt_vcpu_close(&cpu);
 	vt_vm_close(&vm);

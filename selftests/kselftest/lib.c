@@ -300,6 +300,16 @@ int vt_run(struct vt_vcpu *cpu)
 	return vt_ioctl(cpu->fd, VIREO_RUN, NULL);
 }
 
+int vt_run_exit(struct vt_vcpu *cpu)
+{
+	int r;
+
+	do {
+		r = vt_run(cpu);
+	} while (r == -EINTR);
+	return r;
+}
+
 int vt_kick(struct vt_vcpu *cpu)
 {
 	return vt_ioctl(cpu->fd, VIREO_KICK, NULL);

@@ -113,6 +113,8 @@ do {									\
 } while (0)
 
 int vt_run(struct vt_vcpu *cpu);
+/* until it is an exit and not just a reason to go through user space: -EINTR may always come */
+int vt_run_exit(struct vt_vcpu *cpu);
 /* VIREO_RUN until the guest writes to @port; returns the value or a negative errno */
 long vt_run_to_out(struct vt_vcpu *cpu, u16 port);
 int vt_kick(struct vt_vcpu *cpu);

@@ -172,7 +172,7 @@ TEST(seen_by_the_guest)
 	EXPECT_EQ(0, vt_region(vm.fd, 1, GPA, 1 << 20, a, 0));
 	EXPECT_EQ(0, vt_region(vm.fd, 2, GPA + (1 << 20), 1 << 20, a, 0));
 	EXPECT_EQ(0xaaaa, guest_reads(&vm, &cpu, GPA, 0xcccc));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(0xcccc, *a);
 	EXPECT_EQ(0xcccc, guest_reads(&vm, &cpu, GPA + (1 << 20), 0));
 	vt_vcpu_close(&cpu);
@@ -189,7 +189,7 @@ TEST(read_only)
 	*a = 0xaaaa;
 	EXPECT_EQ(0, vt_region(vm.fd, 1, GPA, 8192, a, VIREO_REGION_READONLY));
 	EXPECT_EQ(0xaaaa, guest_reads(&vm, &cpu, GPA, 0x5555));
-	ASSERT_EQ(0, vt_run(&cpu));
+	ASSERT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(VIREO_EXIT_MMIO, cpu.run->exit_reason);
 	EXPECT_EQ(1, cpu.run->mmio.write);
 	EXPECT_EQ(GPA, cpu.run->mmio.gpa);
@@ -202,11 +202,11 @@ TEST(read_only)
 	/* made writable, and back */
 	EXPECT_EQ(0, vt_region(vm.fd, 1, GPA, 8192, a, 0));
 	EXPECT_EQ(0xbbbb, guest_reads(&vm, &cpu, GPA, 0x6666));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(0x6666, *a);
 	EXPECT_EQ(0, vt_region(vm.fd, 1, GPA, 8192, a, VIREO_REGION_READONLY));
 	EXPECT_EQ(0x6666, guest_reads(&vm, &cpu, GPA, 0x7777));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(VIREO_EXIT_MMIO, cpu.run->exit_reason);
 	EXPECT_EQ(0x6666, *a);
 	/* memory that the launcher itself cannot write */
@@ -245,7 +245,7 @@ TEST(backings)
 			EXPECT_EQ(0, vt_region(vm.fd, 1, GPA + step, kinds[i].bytes, p, 0));
 			*(u32 *)(p + 0x3000) = 0x1000 + i;
 			EXPECT_EQ(0x1000 + i, guest_reads(&vm, &cpu, GPA + step + 0x3000, 0x2000 + i));
-			EXPECT_EQ(0, vt_run(&cpu));
+			EXPECT_EQ(0, vt_run_exit(&cpu));
 			EXPECT_EQ(0x2000 + i, *(u32 *)(p + 0x3000));
 			*(u32 *)(p + kinds[i].bytes - 8) = 0x3000 + i;
 			EXPECT_EQ(0x3000 + i, guest_reads(&vm, &cpu, GPA + step + kinds[i].bytes - 8, 0));
@@ -332,19 +332,19 @@ TEST(host_changes_are_seen)
 	EXPECT_EQ(0, vt_region(vm.fd, 1, GPA, 8192, p, 0));
 	*p = 1;
 	EXPECT_EQ(1, guest_reads(&vm, &cpu, GPA, 2));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(2, *p);
 	/* thrown away: zeros */
 	EXPECT_EQ(0, madvise(p, 8192, MADV_DONTNEED));
 	EXPECT_EQ(0, guest_reads(&vm, &cpu, GPA, 3));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(3, *p);
 	/* other memory moved to the address */
 	q = anonymous(8192);
 	*q = 4;
 	ASSERT_EQ(p, mremap(q, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, p));
 	EXPECT_EQ(4, guest_reads(&vm, &cpu, GPA, 5));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(5, *p);
 	/* fork makes it copy-on-write: the guest's write must not reach the child */
 	child = fork();
@@ -355,19 +355,19 @@ TEST(host_changes_are_seen)
 		_exit(first == 5 && *p == 5 ? 0 : 1);
 	}
 	EXPECT_EQ(5, guest_reads(&vm, &cpu, GPA, 6));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(6, *p);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 	/* write-protected by the launcher: the guest cannot write either */
 	EXPECT_EQ(0, mprotect(p, 8192, PROT_READ));
 	EXPECT_EQ(6, guest_reads(&vm, &cpu, GPA, 7));
-	status = vt_run(&cpu);
+	status = vt_run_exit(&cpu);
 	EXPECT_TRUE(status == -EFAULT || (!status && cpu.run->exit_reason != VIREO_EXIT_IO));
 	EXPECT_EQ(6, *p);
 	EXPECT_EQ(0, mprotect(p, 8192, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(6, guest_reads(&vm, &cpu, GPA, 8));
-	EXPECT_EQ(0, vt_run(&cpu));
+	EXPECT_EQ(0, vt_run_exit(&cpu));
 	EXPECT_EQ(8, *p);
 	vt_vcpu_close(&cpu);
 	vt_vm_close(&vm);

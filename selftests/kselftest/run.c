@@ -61,16 +61,6 @@ GUEST(self_check, 64,
 	"9: out %al, $0x12\n"
 	"jmp 9b");
 
-static int run_until_exit(struct vt_vcpu *cpu)
-{
-	int r;
-
-	do {
-		r = vt_run(cpu);
-	} while (r == -EINTR);
-	return r;
-}
-
 FIXTURE(run) {
 	struct vt_vm vm;
 	struct vt_vcpu cpu;
@@ -161,14 +151,14 @@ TEST_F(run, kick)
 
 	vt_guest64(&self->vm, &self->cpu, spin, VT_DATA, 0);
 	ASSERT_EQ(0, pthread_create(&t, NULL, kicker, &self->cpu));
-	EXPECT_EQ(0, run_until_exit(&self->cpu));
+	EXPECT_EQ(0, vt_run_exit(&self->cpu));
 	EXPECT_EQ(VIREO_EXIT_KICK, self->cpu.run->exit_reason);
 	pthread_join(t, &r);
 	EXPECT_EQ(NULL, r);
 	/* before the run: it is not lost */
 	EXPECT_EQ(0, vt_kick(&self->cpu));
 	EXPECT_EQ(0, vt_kick(&self->cpu));
-	EXPECT_EQ(0, run_until_exit(&self->cpu));
+	EXPECT_EQ(0, vt_run_exit(&self->cpu));
 	EXPECT_EQ(VIREO_EXIT_KICK, self->cpu.run->exit_reason);
 	/* and there was one only */
 	EXPECT_EQ(-EINTR, vt_run_for(&self->cpu, 50));
@@ -180,7 +170,7 @@ TEST_F(run, kick_ends_hlt)
 
 	vt_guest64(&self->vm, &self->cpu, sleep_forever, 0, 0);
 	ASSERT_EQ(0, pthread_create(&t, NULL, kicker, &self->cpu));
-	EXPECT_EQ(0, run_until_exit(&self->cpu));
+	EXPECT_EQ(0, vt_run_exit(&self->cpu));
 	EXPECT_EQ(VIREO_EXIT_KICK, self->cpu.run->exit_reason);
 	pthread_join(t, NULL);
 }
@@ -407,7 +397,7 @@ TEST_F(run, port_strings)
 	for (;;) {
 		struct vireo_run *p = self->cpu.run;
 
-		ASSERT_EQ(0, run_until_exit(&self->cpu));
+		ASSERT_EQ(0, vt_run_exit(&self->cpu));
 		ASSERT_EQ(VIREO_EXIT_IO, p->exit_reason);
 		if (p->io.port == 0x10)
 			break;
@@ -462,7 +452,7 @@ TEST_F(run, mmio_widths)
 	vt_guest64(&self->vm, &self->cpu, mmio_forms, VT_DATA, 0);
 	p = self->cpu.run;
 	for (i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
-		ASSERT_EQ(0, run_until_exit(&self->cpu));
+		ASSERT_EQ(0, vt_run_exit(&self->cpu));
 		ASSERT_EQ(VIREO_EXIT_MMIO, p->exit_reason);
 		EXPECT_EQ(1, p->mmio.write);
 		EXPECT_EQ(0xd0000000 + writes[i].offset, p->mmio.gpa);
@@ -470,7 +460,7 @@ TEST_F(run, mmio_widths)
 		EXPECT_EQ(0x88, p->mmio.data[0]);
 	}
 	/* Within a page an access stays whole, aligned or not. */
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	ASSERT_EQ(VIREO_EXIT_MMIO, p->exit_reason);
 	EXPECT_EQ(0, p->mmio.write);
 	EXPECT_EQ(0xd0000006, p->mmio.gpa);
@@ -507,24 +497,24 @@ TEST_F(run, msrs_reported)
 	vt_vcpu_create(&self->vm, &self->cpu, 0);
 	vt_long_mode(&self->vm, &self->cpu, VT_CODE, 0, 0);
 	p = self->cpu.run;
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	ASSERT_EQ(VIREO_EXIT_RDMSR, p->exit_reason);
 	EXPECT_EQ(0xdead0001, p->msr.index);
 	p->msr.data = 0x12345678;
 	p->msr.error = 0;
 	EXPECT_EQ(0x12345678, vt_run_to_out(&self->cpu, 0x10));
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	ASSERT_EQ(VIREO_EXIT_WRMSR, p->exit_reason);
 	EXPECT_EQ(0x77, p->msr.data);
 	p->msr.error = 0;
 	EXPECT_GE(vt_run_to_out(&self->cpu, 0x11), 0);
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	ASSERT_EQ(VIREO_EXIT_RDMSR, p->exit_reason);
 	if (vt_model("AMD FX"))
 		return;		/* Bochs' SVM: see unknown_msr_faults */
 	p->msr.error = 1;
 	/* #GP without an IDT: triple fault */
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	EXPECT_EQ(VIREO_EXIT_SHUTDOWN, p->exit_reason);
 }
 
@@ -533,7 +523,7 @@ TEST_F(run, unknown_msr_faults)
 	if (vt_model("AMD FX"))
 		SKIP(return, "Bochs' SVM does not intercept shutdown: the machine ends");
 	vt_guest64(&self->vm, &self->cpu, unknown_msr, 0, 0);
-	ASSERT_EQ(0, run_until_exit(&self->cpu));
+	ASSERT_EQ(0, vt_run_exit(&self->cpu));
 	EXPECT_EQ(VIREO_EXIT_SHUTDOWN, self->cpu.run->exit_reason);
 	/* it stays down, the launcher stays in charge */
 	vt_alarm(100);
