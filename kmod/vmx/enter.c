@@ -327,8 +327,8 @@ void vmx_enter(struct vireo_vcpu *vcpu)
 		native_write_cr2(vcpu->cr2);
 
 	asm volatile("call vireo_vmx_switch"
-		     : "+D" (vcpu), "+S" (vmx), "=a" (reason), ASM_CALL_CONSTRAINT
-		     : : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+		     : "+D" (vcpu), "+S" (vmx), "=b" (reason), ASM_CALL_CONSTRAINT
+		     : : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
 			 "r15", "cc", "memory");
 
 	vcpu->cr2 = native_read_cr2();

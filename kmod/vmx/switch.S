@@ -17,8 +17,8 @@
  * @rdi: struct vireo_vcpu *
  * @rsi: struct vmx_vcpu *
  *
- * Called from vmx_enter() alone and by its own convention: RDI comes back as it was, EAX is
- * the exit reason, or VMX_REASON_NO_ENTRY if VMLAUNCH or VMRESUME failed; RSP and RBP are kept, every
+ * Called from vmx_enter() alone and by its own convention: RDI comes back as it was, EBX is
+ * the exit reason (no mitigation below uses that register), or VMX_REASON_NO_ENTRY if VMLAUNCH or VMRESUME failed; RSP and RBP are kept, every
  * other register is lost, so that nothing is saved twice.
  */
 SYM_FUNC_START(vireo_vmx_switch)
@@ -85,19 +85,19 @@ SYM_INNER_LABEL_ALIGN(vireo_vmx_exit, SYM_L_GLOBAL)
 	mov	%r15, VMX_GPR(15)(%rdi)
 	popq	VMX_GPR(7)(%rdi)
 
-	/* If this fails EAX stays what it is: no reason that the table knows. */
-	mov	$VMX_ASM_EXIT_REASON_FIELD, %eax
+	/* If this fails EBX stays what it is: no reason that the table knows. */
+	mov	$VMX_ASM_EXIT_REASON_FIELD, %ebx
 .Lread_reason:
-	vmread	%rax, %rax
+	vmread	%rbx, %rbx
 
 .Lleave:
 	/*
 	 * What the guest left in registers must not steer speculation here: those that
 	 * the caller gets back are loaded below, the others are cleared.
 	 */
+	xor	%eax, %eax
 	xor	%ecx, %ecx
 	xor	%edx, %edx
-	xor	%ebx, %ebx
 	xor	%esi, %esi
 	xor	%r8d, %r8d
 	xor	%r9d, %r9d
@@ -120,12 +120,10 @@ SYM_INNER_LABEL_ALIGN(vireo_vmx_exit, SYM_L_GLOBAL)
 	 * the MSR has restricts what the guest has trained.
 	 */
 	ALTERNATIVE "jmp .Librs_done", "", X86_FEATURE_KERNEL_IBRS
-	mov	%eax, %ebx
 	mov	$MSR_IA32_SPEC_CTRL, %ecx
 	mov	PER_CPU_VAR(x86_spec_ctrl_current), %eax
 	xor	%edx, %edx
 	wrmsr
-	mov	%ebx, %eax
 .Librs_done:
 	CLEAR_BRANCH_HISTORY_VMEXIT
 
@@ -142,7 +140,7 @@ SYM_INNER_LABEL_ALIGN(vireo_vmx_exit, SYM_L_GLOBAL)
 	/* The field holds an old value, and nothing was loaded yet. */
 	movq	$0, VMX_VCPU_HOST_RSP(%rsi)
 .Lfailed:
-	mov	$VMX_REASON_NO_ENTRY, %eax
+	mov	$VMX_REASON_NO_ENTRY, %ebx
 	jmp	.Lleave
 
 	/* #UD: virtualisation was switched off under us for a reboot. */
