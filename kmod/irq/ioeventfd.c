@@ -27,7 +27,7 @@ static u64 ioeventfd_mask(u32 len)
 	return len >= 8 ? U64_MAX : BIT_ULL(len * 8) - 1;
 }
 
-bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio, u64 addr, u32 len, u64 data)
+bool vireo_ioeventfd_signal(struct vireo_vm *vm, bool pio, u64 addr, u32 len, u64 data)
 {
 	struct vireo_ioeventfds *table;
 	struct ioeventfd *e;

@@ -90,7 +90,15 @@ void vireo_lapic_load(struct vireo_vcpu *vcpu);
 /* ioeventfd.c: under vm->lock; lookups with interrupts off or under vm->srcu */
 int vireo_ioeventfd_set(struct vireo_vm *vm, const struct vireo_ioeventfd *arg);
 void vireo_ioeventfd_destroy(struct vireo_vm *vm);
+/* The only caller of this: vireo_ioeventfd_write(). */
+bool vireo_ioeventfd_signal(struct vireo_vm *vm, bool pio, u64 addr, u32 len, u64 data);
+
 /* True if an eventfd was signalled and the write is thereby done. */
-bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio, u64 addr, u32 len, u64 data);
+static __always_inline bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio, u64 addr, u32 len,
+						  u64 data)
+{
+	return rcu_access_pointer(vm->ioeventfds) &&
+	       vireo_ioeventfd_signal(vm, pio, addr, len, data);
+}
 
 #endif /* VIREO_IRQ_H */

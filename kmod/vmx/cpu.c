@@ -128,7 +128,7 @@ void vmx_deactivate(struct vmx_vcpu *vmx)
 		smp_call_function_single(cpu, vmx_clear_ipi, vmx, 1);
 }
 
-void vmx_make_current(struct vmx_vcpu *vmx)
+void vmx_take_current(struct vmx_vcpu *vmx)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
 	int cpu = smp_processor_id();
@@ -139,8 +139,6 @@ void vmx_make_current(struct vmx_vcpu *vmx)
 
 	if (unlikely(c->shared))
 		c->other = vmx_vmptrst();
-	else if (likely(c->current_vmx == vmx))
-		return;
 
 	local_irq_save(flags);
 	if (vmx->active_cpu != cpu) {
@@ -167,13 +165,11 @@ void vmx_relaunch(struct vmx_vcpu *vmx)
 		vireo_vm_kill(vmx->vcpu->vm, "VMCLEAR or VMPTRLD failed");
 }
 
-void vmx_leave_current(struct vmx_vcpu *vmx)
+void vmx_give_back_current(struct vmx_vcpu *vmx)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
 	unsigned long flags;
 
-	if (likely(!c->shared))
-		return;
 	local_irq_save(flags);
 	vmx_unload_msrs(vmx);
 	vmx_clear_here(c, vmx);

@@ -314,9 +314,10 @@ static noinline void vmx_restore_selectors(struct vmx_vcpu *vmx)
 void vmx_vcpu_put(struct vireo_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
-	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
 
 	if (likely(vmx->ran)) {
+		const struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
+
 		vmx->ran = false;
 		if (unlikely(vmx->host_sel_any))
 			vmx_restore_selectors(vmx);

@@ -263,9 +263,25 @@ bool vmx_needs_l1d_flush(void);
 DECLARE_STATIC_KEY_FALSE(vmx_l1d_flush_key);
 void vmx_l1d_flush(void);
 
-/* Make @vmx's VMCS current on this CPU, preemption off; and the other owner's again. */
-void vmx_make_current(struct vmx_vcpu *vmx);
-void vmx_leave_current(struct vmx_vcpu *vmx);
+/* For the two that follow. */
+void vmx_take_current(struct vmx_vcpu *vmx);
+void vmx_give_back_current(struct vmx_vcpu *vmx);
+
+/* Make @vmx's VMCS current on this CPU, preemption off; nearly always it still is. */
+static __always_inline void vmx_make_current(struct vmx_vcpu *vmx)
+{
+	if (unlikely(this_cpu_read(vmx_cpu.current_vmx) != vmx || this_cpu_read(vmx_cpu.shared) ||
+		     vmx->active_cpu != smp_processor_id()))
+		vmx_take_current(vmx);
+}
+
+/* Make the other owner's current again, if there is one. */
+static __always_inline void vmx_leave_current(struct vmx_vcpu *vmx)
+{
+	if (unlikely(this_cpu_read(vmx_cpu.shared)))
+		vmx_give_back_current(vmx);
+}
+
 /* The current VMCS, loaded, back to where VMLAUNCH enters; its fields stay. */
 void vmx_relaunch(struct vmx_vcpu *vmx);
 /* VMCLEAR wherever it is active.  May be called from anywhere with interrupts on. */
