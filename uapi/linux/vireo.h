@@ -368,7 +368,9 @@ struct vireo_state {
  * mmap VIREO_RUN_SIZE bytes of the vCPU's file at offset 0.  The kernel reads
  * the in-fields once at VIREO_RUN and writes the out-fields before it returns.
  *
- * @immediate_exit: in: VIREO_RUN returns -EINTR before it enters the guest
+ * @immediate_exit: in: VIREO_RUN returns -EINTR before it enters the guest, but after it
+ *	has finished the instruction of the last exit with the launcher's answer: what a launcher does
+ *	before it saves state
  * @want_irq_window: in: exit with VIREO_EXIT_READY_FOR_IRQ as soon as the guest
  *	would take an ExtINT
  * @wants: in: VIREO_WANT_*
@@ -732,9 +734,22 @@ struct vireo_stats {
 #define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)
 #define VIREO_SET_STATE		_IOW(VIREO_IOC, 0x41, struct vireo_state)
 
-/* on a vCPU */
-#define VIREO_RUN		_IO(VIREO_IOC, 0x60)	/* 0, or -EINTR, -EBUSY, -EINVAL, -EIO (VM dead) */
-#define VIREO_KICK		_IO(VIREO_IOC, 0x61)	/* from any thread: VIREO_RUN ends with VIREO_EXIT_KICK */
+/*
+ * on a vCPU
+ *
+ * VIREO_RUN returns 0 with an exit in the page; or -EINTR: a signal, @immediate_exit, or work of
+ * the kernel that is done on the way to user space, so without any signal: call it again; -EBUSY:
+ * another thread is in it; -EAGAIN: the event to inject cannot be taken yet; -EINVAL: the in-fields; -EIO: the VM is
+ * dead; -EFAULT: guest memory is not accessible (@error says where); -ENOMEM.
+ *
+ * VIREO_KICK comes from any thread.  It stays pending while nobody is in VIREO_RUN, ends the next one with
+ * VIREO_EXIT_KICK, and several are one.
+ *
+ * VIREO_SET_STATE of VIREO_BLOCK_REGS drops what is left to do of the instruction of the last
+ * exit.  After reset LVT LINT0 is masked: a launcher that has an 8259 and no firmware sets it to ExtINT.
+ */
+#define VIREO_RUN		_IO(VIREO_IOC, 0x60)
+#define VIREO_KICK		_IO(VIREO_IOC, 0x61)
 #define VIREO_SET_CPUID		_IOW(VIREO_IOC, 0x62, struct vireo_cpuid)
 #define VIREO_GET_CPUID		_IOWR(VIREO_IOC, 0x63, struct vireo_cpuid)
 #define VIREO_INJECT_NMI	_IO(VIREO_IOC, 0x64)	/* from any thread */
