@@ -5,19 +5,21 @@
 #include <kunit/test.h>
 
 extern struct kunit_suite vireo_ioeventfd_suite;
-extern struct kunit_suite vireo_lapic_ipi_suite;
 extern struct kunit_suite vireo_lapic_suite;
+extern struct kunit_suite vireo_lapic_ipi_suite;
 extern struct kunit_suite vireo_lapic_timer_suite;
 extern struct kunit_suite vireo_mmu_suite;
 extern struct kunit_suite vireo_pvclock_suite;
 extern struct kunit_suite vireo_region_suite;
+extern struct kunit_suite vireo_vmx_caps_suite;
 extern struct kunit_suite vireo_walk_suite;
 
 kunit_test_suites(&vireo_ioeventfd_suite,
-		  &vireo_lapic_ipi_suite,
 		  &vireo_lapic_suite,
+		  &vireo_lapic_ipi_suite,
 		  &vireo_lapic_timer_suite,
 		  &vireo_mmu_suite,
 		  &vireo_pvclock_suite,
 		  &vireo_region_suite,
+		  &vireo_vmx_caps_suite,
 		  &vireo_walk_suite);
