@@ -4,6 +4,7 @@
  */
 #include <kunit/test.h>
 
+extern struct kunit_suite vireo_cpuid_suite;
 extern struct kunit_suite vireo_ioeventfd_suite;
 extern struct kunit_suite vireo_lapic_suite;
 extern struct kunit_suite vireo_lapic_ipi_suite;
@@ -16,7 +17,8 @@ extern struct kunit_suite vireo_vmx_caps_suite;
 extern struct kunit_suite vireo_vmx_exit_suite;
 extern struct kunit_suite vireo_walk_suite;
 
-kunit_test_suites(&vireo_ioeventfd_suite,
+kunit_test_suites(&vireo_cpuid_suite,
+		  &vireo_ioeventfd_suite,
 		  &vireo_lapic_suite,
 		  &vireo_lapic_ipi_suite,
 		  &vireo_lapic_timer_suite,
