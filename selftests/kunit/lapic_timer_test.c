@@ -164,7 +164,8 @@ static void timer_periodic(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, l->timer_parked, 1);
 	KUNIT_EXPECT_FALSE(test, in_irr(vcpu, 0x32));
 	wr(vcpu, APIC_LVTT, 0x32 | PERIODIC);
-	KUNIT_EXPECT_EQ(test, l->timer_parked, 0);
+	/* On a slow host it has run and is parked again by now. */
+	KUNIT_EXPECT_TRUE(test, !READ_ONCE(l->timer_parked) || in_irr(vcpu, 0x32));
 	KUNIT_EXPECT_TRUE(test, wait_irr(vcpu, 0x32));
 
 	/* A period of one nanosecond. */
