@@ -32,6 +32,10 @@ static const u32 vireo_7_ebx = F(FSGSBASE) | F(TSC_ADJUST) | F(BMI1) | F(AVX2) |
 	F(AVX512BW) | F(AVX512VL);
 static const u32 vireo_7_ecx = F(AVX512VBMI) | F(UMIP) | F(AVX512_VBMI2) | F(GFNI) | F(VAES) |
 	F(VPCLMULQDQ) | F(AVX512_VNNI) | F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ) | F(RDPID);
+static const u32 vireo_7_ebx_avx512 = F(AVX512F) | F(AVX512DQ) | F(AVX512IFMA) | F(AVX512CD) |
+	F(AVX512BW) | F(AVX512VL);
+static const u32 vireo_7_ecx_avx512 = F(AVX512VBMI) | F(AVX512_VBMI2) | F(AVX512_VNNI) |
+	F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ);
 static const u32 vireo_7_edx = F(FSRM) | F(MD_CLEAR) | F(SERIALIZE);
 static const u32 vireo_d1_eax = F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1);
 static const u32 vireo_e1_ecx = F(LAHF_LM) | F(ABM) | F(SSE4A) | F(MISALIGNSSE) |
@@ -97,11 +101,13 @@ static void vireo_support_leaf7(void)
 	e->ebx &= vireo_7_ebx & vireo_host_word(CPUID_7_0_EBX);
 	/* TSC_ADJUST is kept in software, whatever the processor has. */
 	e->ebx |= BIT(X86_FEATURE_TSC_ADJUST & 31);
-	if (!(vireo_caps.xcr0 & XFEATURE_MASK_Hi16_ZMM))
-		e->ebx &= ~(u32)(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
 	if (!vireo_caps.has_invpcid)
 		e->ebx &= ~(u32)BIT(X86_FEATURE_INVPCID & 31);
 	e->ecx &= vireo_7_ecx & vireo_host_word(CPUID_7_ECX);
+	if (!(vireo_caps.xcr0 & XFEATURE_MASK_Hi16_ZMM)) {
+		e->ebx &= ~vireo_7_ebx_avx512;
+		e->ecx &= ~vireo_7_ecx_avx512;
+	}
 	if (!vireo_caps.has_rdtscp)
 		e->ecx &= ~(u32)BIT(X86_FEATURE_RDPID & 31);
 	e->edx &= vireo_7_edx & vireo_host_word(CPUID_7_EDX);
@@ -321,8 +327,14 @@ static const struct vireo_cpuid_entry *vireo_scan(const struct vireo_cpuid_entry
 const struct vireo_cpuid_entry *vireo_cpuid_find(struct vireo_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
 	const struct vireo_cpuid_entry *first = vireo_cpuid_first(vcpu, leaf);
+	const struct vireo_cpuid_entry *end = &vcpu->cpuid[vcpu->cpuid_nr];
 
-	return first ? vireo_scan(first, &vcpu->cpuid[vcpu->cpuid_nr], leaf, subleaf) : NULL;
+	/* Seldom asked for, and so not in the index */
+	if (!first) {
+		for (first = vcpu->cpuid; first < end && first->leaf < leaf; first++)
+			;
+	}
+	return vireo_scan(first, end, leaf, subleaf);
 }
 
 void vireo_cpuid(struct vireo_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
@@ -375,6 +387,11 @@ void vireo_cpuid_update(struct vireo_vcpu *vcpu)
 			  vcpu->apic_base & MSR_IA32_APICBASE_ENABLE);
 		e->ebx = (e->ebx & 0x00ffffff) | vcpu->id << 24;
 	}
+	/* AMD repeats that bit: APM vol. 3, appendix E.4.2. */
+	e = vireo_caps.vendor == VIREO_VENDOR_AMD ? vireo_own(vcpu, 0x80000001, 0) : NULL;
+	if (e)
+		vireo_bit(&e->edx, BIT(X86_FEATURE_APIC & 31),
+			  vcpu->apic_base & MSR_IA32_APICBASE_ENABLE);
 	for (i = 0; i < 2; i++) {
 		e = vireo_own(vcpu, 0xb, i);
 		if (e)
@@ -401,46 +418,76 @@ static bool vireo_subset(u32 word, u32 supported, u32 dynamic)
 	return !(word & ~(supported | dynamic));
 }
 
+/*
+ * Leaves that only describe: names, caches, topology, frequencies, and what a hypervisor calls
+ * itself.  They are the launcher's.
+ */
+static bool vireo_descriptive(u32 leaf)
+{
+	switch (leaf) {
+	case 0:
+	case 2:
+	case 4:
+	case 0xb:
+	case 0x15:
+	case 0x16:
+	case 0x1f:
+	case 0x80000000:
+	case 0x80000002 ... 0x80000006:
+	case 0x8000001d:
+	case 0x8000001e:
+		return true;
+	}
+	return leaf - KVM_CPUID_SIGNATURE < 0x10000 && leaf != KVM_CPUID_FEATURES;
+}
+
 static int vireo_check_entry(const struct vireo_cpuid_entry *e)
 {
-	const struct vireo_cpuid_entry *s;
+	static const struct vireo_cpuid_entry none;
+	const struct vireo_cpuid_entry *s, *leaf = NULL, *end;
 
 	if (e->pad || (e->flags & ~VIREO_CPUID_SUBLEAF))
 		return -EINVAL;
-	for (s = vireo_supported; s < vireo_supported + vireo_supported_nr; s++) {
-		if (s->leaf == e->leaf &&
-		    (!(s->flags & VIREO_CPUID_SUBLEAF) || s->subleaf == e->subleaf))
+	end = vireo_supported + vireo_supported_nr;
+	for (s = vireo_supported; s < end; s++) {
+		if (s->leaf != e->leaf)
+			continue;
+		leaf = s;
+		if (!(s->flags & VIREO_CPUID_SUBLEAF) || s->subleaf == e->subleaf)
 			break;
 	}
-	if (s == vireo_supported + vireo_supported_nr)
-		s = NULL;
+	if (vireo_descriptive(e->leaf))
+		return 0;
+	/* An entry for all subleaves would also answer for those that have other features. */
+	if (leaf && e->flags != leaf->flags)
+		return -EINVAL;
+	if (s == end)
+		s = &none;
 
 	switch (e->leaf) {
 	case 1:
-		return s && vireo_subset(e->ecx, s->ecx, BIT(X86_FEATURE_OSXSAVE & 31)) &&
-		       vireo_subset(e->edx, s->edx, 0) ? 0 : -EINVAL;
-	case 7:
-		if (!s)
-			return e->eax || e->ebx || e->ecx || e->edx ? -EINVAL : 0;
-		return vireo_subset(e->ebx, s->ebx, 0) && vireo_subset(e->ecx, s->ecx, 0) &&
+		return vireo_subset(e->ecx, s->ecx, BIT(X86_FEATURE_OSXSAVE & 31)) &&
 		       vireo_subset(e->edx, s->edx, 0) ? 0 : -EINVAL;
 	case 0xd:
-		if (!s)
-			return e->eax || e->ebx || e->ecx || e->edx ? -EINVAL : 0;
-		if (e->subleaf <= 1)
-			return vireo_subset(e->eax, s->eax, 0) &&
-			       (e->subleaf || vireo_subset(e->edx, s->edx, 0)) ? 0 : -EINVAL;
-		return e->eax == s->eax && e->ebx == s->ebx ? 0 : -EINVAL;
-	case KVM_CPUID_FEATURES:
-		return s && vireo_subset(e->eax, s->eax, 0) ? 0 : -EINVAL;
+		/* EBX and ECX of the first are sizes. */
+		if (!e->subleaf && s != &none)
+			return vireo_subset(e->eax, s->eax, 0) && vireo_subset(e->edx, s->edx, 0) ?
+				0 : -EINVAL;
+		if (e->subleaf > 1)
+			return e->eax == s->eax && e->ebx == s->ebx &&
+			       vireo_subset(e->ecx, s->ecx, 0) && !e->edx ? 0 : -EINVAL;
+		break;
 	case 0x80000001:
-		return s && vireo_subset(e->ecx, s->ecx, 0) && vireo_subset(e->edx, s->edx, 0) ?
+		return vireo_subset(e->ecx, s->ecx, 0) && vireo_subset(e->edx, s->edx, 0) ?
 			0 : -EINVAL;
 	case 0x80000008:
-		return s && (e->eax & 0xff) <= vireo_caps.phys_bits && (e->eax & 0xff) >= 32 &&
-		       vireo_subset(e->ebx, s->ebx, 0) ? 0 : -EINVAL;
+		/* ECX counts processors. */
+		return (e->eax & 0xff) <= vireo_caps.phys_bits && (e->eax & 0xff) >= 32 &&
+		       vireo_subset(e->ebx, s->ebx, 0) && vireo_subset(e->edx, s->edx, 0) ?
+			0 : -EINVAL;
 	}
-	return 0;
+	return vireo_subset(e->eax, s->eax, 0) && vireo_subset(e->ebx, s->ebx, 0) &&
+	       vireo_subset(e->ecx, s->ecx, 0) && vireo_subset(e->edx, s->edx, 0) ? 0 : -EINVAL;
 }
 
 /* Take a checked, sorted table: the index, and what follows from the features. */

@@ -152,8 +152,8 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 		have |= VIREO_FEATURE_VIRTUAL_NMI;
 	if (proc2 & VMX_PROC2_PAUSE_LOOP)
 		have |= VIREO_FEATURE_PAUSE_FILTER;
-	/* An exit by an instruction always tells its length. */
-	have |= VIREO_FEATURE_NRIP_SAVE;
+	/* An exit by an instruction always tells its length; x2APIC is software. */
+	have |= VIREO_FEATURE_NRIP_SAVE | VIREO_FEATURE_X2APIC;
 
 	used = have & ~unused;
 	out->features |= used;
@@ -164,6 +164,8 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 	out->root_levels = 4;
 	out->nested_ad = used & VIREO_FEATURE_PAGE_AD;
 	out->exec_only = ept & VMX_EPT_CAP_EXEC_ONLY;
+	out->has_rdtscp = caps->proc2 & VMX_PROC2_RDTSCP;
+	out->has_invpcid = caps->proc2 & VMX_PROC2_INVPCID;
 }
 
 static u64 vmx_msr(u32 index)

@@ -79,7 +79,8 @@ const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps);
 /**
  * vmx_features() - the same in neutral bits
  * @caps: from vmx_choose()
- * @out: features, missing, max_level, root_levels, nested_ad, exec_only are filled
+ * @out: features, missing, max_level, root_levels, nested_ad, exec_only, has_rdtscp,
+ *	has_invpcid are filled
  */
 void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out);
 

@@ -351,6 +351,30 @@ TEST(vcpu_cpuid)
 		EXPECT_EQ(n, g.count);
 		EXPECT_EQ(0, memcmp(again, got, n * sizeof(*e)));
 	}
+	/* nor by a leaf that is not offered, or an entry that would answer for all subleaves */
+	memcpy(more, e, n * sizeof(*e));
+	c.entries = (u64)more;
+	for (i = 0; i < n; i++) {
+		if (e[i].leaf == 7 && !e[i].subleaf) {
+			more[i].flags = 0;
+			EXPECT_EQ(-EINVAL, vt_ioctl(cpu, VIREO_SET_CPUID, &c));
+			more[i] = e[i];
+		}
+		if (e[i].leaf == 0xa || e[i].leaf == 5) {
+			more[i].eax = 0x07300402;
+			EXPECT_EQ(-EINVAL, vt_ioctl(cpu, VIREO_SET_CPUID, &c));
+			more[i] = e[i];
+		}
+	}
+	more[n] = (struct vireo_cpuid_entry) { .leaf = 0x8000000a, .eax = 1 };
+	c.count = n + 1;
+	EXPECT_EQ(-EINVAL, vt_ioctl(cpu, VIREO_SET_CPUID, &c));
+	/* but what only describes may be added */
+	more[n] = (struct vireo_cpuid_entry) { .leaf = 0x40000010, .eax = 1000000 };
+	EXPECT_EQ(0, vt_ioctl(cpu, VIREO_SET_CPUID, &c));
+	memset(more, 0, sizeof(more));
+	c.count = n;
+	c.entries = (u64)e;
 	/* malformed entries */
 	e[1].pad = 1;
 	EXPECT_EQ(-EINVAL, vt_ioctl(cpu, VIREO_SET_CPUID, &c));

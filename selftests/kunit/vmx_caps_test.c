@@ -420,7 +420,7 @@ static void vmx_features_test(struct kunit *test)
 	const u64 all = VIREO_FEATURE_NESTED_PAGING | VIREO_FEATURE_UNRESTRICTED |
 		VIREO_FEATURE_TAGGED_TLB | VIREO_FEATURE_PAGES_2M | VIREO_FEATURE_PAGES_1G |
 		VIREO_FEATURE_PAGE_AD | VIREO_FEATURE_NRIP_SAVE | VIREO_FEATURE_VIRTUAL_NMI |
-		VIREO_FEATURE_PAUSE_FILTER;
+		VIREO_FEATURE_X2APIC | VIREO_FEATURE_PAUSE_FILTER;
 	struct vireo_caps out;
 	struct vmx_caps caps;
 	struct vmx_msrs msrs;
@@ -428,15 +428,17 @@ static void vmx_features_test(struct kunit *test)
 
 	memset(&out, 0, sizeof(out));
 	/* What others have found is kept. */
-	out.features = VIREO_FEATURE_X2APIC;
+	out.features = BIT_ULL(63);
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, &caps));
 	vmx_features(&caps, &out);
-	KUNIT_EXPECT_EQ(test, out.features, all | VIREO_FEATURE_X2APIC);
+	KUNIT_EXPECT_EQ(test, out.features, all | BIT_ULL(63));
 	KUNIT_EXPECT_EQ(test, out.missing, 0);
 	KUNIT_EXPECT_EQ(test, out.max_level, 3);
 	KUNIT_EXPECT_EQ(test, out.root_levels, 4);
 	KUNIT_EXPECT_TRUE(test, out.nested_ad);
 	KUNIT_EXPECT_TRUE(test, out.exec_only);
+	KUNIT_EXPECT_TRUE(test, out.has_rdtscp);
+	KUNIT_EXPECT_TRUE(test, out.has_invpcid);
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		msrs = msrs_all;
@@ -462,6 +464,15 @@ static void vmx_features_test(struct kunit *test)
 	memset(&out, 0xff, sizeof(out));
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_FALSE(test, out.exec_only);
+
+	/* RDTSCP and INVPCID, bits 3 and 12 */
+	msrs = msrs_all;
+	msrs.proc2 &= ~((BIT_ULL(3) | BIT_ULL(12)) << 32);
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+	memset(&out, 0xff, sizeof(out));
+	vmx_features(&caps, &out);
+	KUNIT_EXPECT_FALSE(test, out.has_rdtscp);
+	KUNIT_EXPECT_FALSE(test, out.has_invpcid);
 
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, &caps));
 	memset(&out, 0, sizeof(out));
