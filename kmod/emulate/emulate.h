@@ -214,7 +214,8 @@ struct vireo_emu_exception {
  * finds what was already read (also from memory) in the order of the reads, and
  * calls @read only for what follows. So a device is read once, and the
  * instruction sees one consistent set of operands. The answer may cover only a
- * first part of the request; @read is then called for the remaining bytes.
+ * first part of the request, of a port in whole units; @read or @pio_in is then
+ * called for the rest.
  *
  * @write, @cmpxchg and @pio_out: keep the data (post it) and return
  * VIREO_EMU_OK; the instruction goes on, normally to its end, and the vCPU leaves
@@ -505,7 +506,8 @@ int vireo_emu_mmio(struct vireo_emu *e, const u8 *bytes, u32 len);
  * vireo_emu_complete_read() - hand over what user space read
  * @e: context whose execution returned VIREO_EMU_USER
  * @data: the data
- * @len: its length, at most that of the request that @read or @pio_in made
+ * @len: its length, at most that of the request that @read or @pio_in made; of a port
+ *	a multiple of its size
  *
  * Return: true; false, and nothing is taken, if there is no room for it.
  */

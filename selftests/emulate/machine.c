@@ -83,6 +83,7 @@ static int m_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 len, u32
 			m->pending = true;
 			m->pending_la = la;
 			m->pending_len = len;
+			m->pending_unit = 1;
 			return VIREO_EMU_USER;
 		}
 		for (i = 0; i < len; i++)
@@ -180,6 +181,7 @@ static int m_pio_in(struct vireo_emu *e, u16 port, u32 size, void *data, u32 cou
 		m->pending = true;
 		m->pending_la = 0;
 		m->pending_len = size * count;
+		m->pending_unit = size;
 		return VIREO_EMU_USER;
 	}
 	for (i = 0; i < size * count; i++)
@@ -331,7 +333,8 @@ void machine_answer(struct machine *m)
 	m->pending = false;
 	n = m->pending_len;
 	if (m->answer_limit && n > m->answer_limit)
-		n = m->answer_limit;
+		n = m->answer_limit < m->pending_unit ? m->pending_unit :
+			m->answer_limit - m->answer_limit % m->pending_unit;
 	for (i = 0; i < n; i++)
 		data[i] = m->pending_la ? machine_dev_byte(m->pending_la + i) :
 					  (u8)m->pio_seed++;

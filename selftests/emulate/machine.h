@@ -50,6 +50,7 @@ struct machine {
 	bool pending;
 	u64 pending_la;
 	u32 pending_len;
+	u32 pending_unit;	/* of a port; 1 for memory */
 	u64 pio_seed;
 	u32 pio_in_calls, pio_out_calls;
 	u8 pio_out[4096];
