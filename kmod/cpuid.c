@@ -448,6 +448,8 @@ static int vireo_check_entry(const struct vireo_cpuid_entry *e)
 
 	if (e->pad || (e->flags & ~VIREO_CPUID_SUBLEAF))
 		return -EINVAL;
+	if (vireo_descriptive(e->leaf))
+		return 0;
 	end = vireo_supported + vireo_supported_nr;
 	for (s = vireo_supported; s < end; s++) {
 		if (s->leaf != e->leaf)
@@ -456,8 +458,6 @@ static int vireo_check_entry(const struct vireo_cpuid_entry *e)
 		if (!(s->flags & VIREO_CPUID_SUBLEAF) || s->subleaf == e->subleaf)
 			break;
 	}
-	if (vireo_descriptive(e->leaf))
-		return 0;
 	/* An entry for all subleaves would also answer for those that have other features. */
 	if (leaf && e->flags != leaf->flags)
 		return -EINVAL;

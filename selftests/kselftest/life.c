@@ -95,12 +95,7 @@ TEST(runs_without_device_and_vm)
 
 static void *runner(void *arg)
 {
-	int r;
-
-	do {
-		r = vt_run(arg);
-	} while (r == -EINTR);
-	return (void *)(long)r;
+	return (void *)(long)vt_run_exit(arg);
 }
 
 TEST(closed_during_run)

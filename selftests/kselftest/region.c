@@ -118,9 +118,7 @@ static long guest_reads(struct vt_vm *vm, struct vt_vcpu *cpu, u64 gpa, u64 writ
 	int r;
 
 	vt_long_mode(vm, cpu, VT_CODE, gpa, writes);
-	do {
-		r = vt_run(cpu);
-	} while (r == -EINTR);
+	r = vt_run_exit(cpu);
 	if (r)
 		return r;
 	if (cpu->run->exit_reason == VIREO_EXIT_MMIO)
@@ -273,9 +271,7 @@ TEST(unmapped_memory)
 	EXPECT_EQ(0x11, guest_reads(&vm, &cpu, GPA, 0));
 	munmap(p, 8192);
 	vt_long_mode(&vm, &cpu, VT_CODE, GPA, 0);
-	do {
-		r = vt_run(&cpu);
-	} while (r == -EINTR);
+	r = vt_run_exit(&cpu);
 	EXPECT_TRUE(r == -EFAULT || (!r && cpu.run->exit_reason != VIREO_EXIT_IO)) {
 		TH_LOG("%d, exit %s", r, vt_reason(cpu.run->exit_reason));
 	}
@@ -304,9 +300,7 @@ TEST(file_truncated)
 	EXPECT_EQ(0x33, guest_reads(&vm, &cpu, GPA + 4096, 0));
 	ASSERT_EQ(0, ftruncate(fd, 4096));
 	vt_long_mode(&vm, &cpu, VT_CODE, GPA + 4096, 0);
-	do {
-		r = vt_run(&cpu);
-	} while (r == -EINTR);
+	r = vt_run_exit(&cpu);
 	EXPECT_TRUE(r == -EFAULT || (!r && cpu.run->exit_reason != VIREO_EXIT_IO)) {
 		TH_LOG("%d, exit %s", r, vt_reason(cpu.run->exit_reason));
 	}
