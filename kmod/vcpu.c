@@ -290,7 +290,7 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 	u32 i, size;
 	int r;
 
-	static_assert(sizeof(stats.exits) == sizeof(c->exits));
+	static_assert(VIREO_EXIT_REASON_NR <= VIREO_STATS_EXITS);
 
 	/* A launcher of another version may know fewer reasons. */
 	r = vireo_copy_struct(&stats, sizeof(stats), arg, offsetof(struct vireo_stats, exits));
@@ -305,7 +305,8 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 	stats.faults = c->faults;
 	stats.flushes = c->flushes;
 	stats.user_exits = c->user_exits;
-	memcpy(stats.exits, c->exits, sizeof(stats.exits));
+	memcpy(stats.exits, c->exits, sizeof(c->exits));
+	stats.interpreted = c->interpreted;
 	return vireo_copy_back(arg, &stats, sizeof(stats), size);
 }
 

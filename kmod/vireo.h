@@ -173,7 +173,7 @@ enum vireo_action {
  * struct vireo_counters - what a vCPU counts; written by its own thread only
  */
 struct vireo_counters {
-	u64 injected, faults, flushes, user_exits;
+	u64 injected, faults, flushes, user_exits, interpreted;
 	u64 exits[VIREO_EXIT_REASON_NR];
 };
 

@@ -220,7 +220,7 @@ int vireo_vm_create(const struct vireo_vm_config __user *arg)
 	r = vireo_copy_struct(&config, sizeof(config), arg, sizeof(config));
 	if (r)
 		return r;
-	if (config.pad || (config.flags & ~VIREO_VM_REPORT_MSRS))
+	if (config.pad || (config.flags & ~(VIREO_VM_REPORT_MSRS | VIREO_VM_HYBRID)))
 		return -EINVAL;
 	if (strnlen(config.name, sizeof(config.name)) == sizeof(config.name))
 		return -EINVAL;

@@ -155,7 +155,7 @@ TEST(create_vm)
 	c.pad = 0;
 	c.flags = 1ULL << 63;
 	EXPECT_EQ(-EINVAL, vt_ioctl(dev, VIREO_CREATE_VM, &c));
-	c.flags = 2;
+	c.flags = 4;
 	EXPECT_EQ(-EINVAL, vt_ioctl(dev, VIREO_CREATE_VM, &c));
 	c.flags = 0;
 	memset(c.name, 'x', sizeof(c.name));

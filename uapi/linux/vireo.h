@@ -67,6 +67,7 @@ enum vireo_exit_reason {
 	VIREO_EXIT_SMI,
 	VIREO_EXIT_INVALID_STATE,	/* the processor refused the guest's state */
 	VIREO_EXIT_UNKNOWN,		/* raw codes in vireo_run.unknown */
+	VIREO_EXIT_STEP,		/* VIREO_VM_HYBRID: the end of an instruction that ran alone */
 
 	VIREO_EXIT_HARDWARE_NR,
 
@@ -480,6 +481,7 @@ enum vireo_vendor { VIREO_VENDOR_INTEL = 1, VIREO_VENDOR_AMD = 2 };
 #define VIREO_FEATURE_PAUSE_FILTER	_BITULL(17)	/* pause filter, pause-loop exiting */
 #define VIREO_FEATURE_X2APIC		_BITULL(18)	/* guests get x2APIC */
 #define VIREO_FEATURE_SHARED_OWNER	_BITULL(19)	/* runs beside KVM */
+#define VIREO_FEATURE_HYBRID		_BITULL(20)	/* VIREO_VM_HYBRID */
 
 /* vireo_info.mitigations: what the exit and entry paths do on this processor */
 #define VIREO_MITIGATION_RSB_FILL	_BITULL(0)
@@ -571,6 +573,12 @@ struct vireo_msr_list {
 
 /* vireo_vm_config.flags */
 #define VIREO_VM_REPORT_MSRS	_BITULL(0)	/* unknown MSRs exit to user space, else #GP */
+/*
+ * Code that is not at CPL 3 is interpreted; what the interpreter does not know runs alone on the
+ * processor, one instruction at a time, each counted as VIREO_EXIT_STEP.  Programs (CPL 3,
+ * virtual-8086 mode) run directly.  Much slower; the guest sees no difference.
+ */
+#define VIREO_VM_HYBRID		_BITULL(1)
 
 /**
  * struct vireo_vm_config - argument of VIREO_CREATE_VM, which returns the VM's file
@@ -692,6 +700,8 @@ struct vireo_translation {
 	__u8 pad[5];
 };
 
+#define VIREO_STATS_EXITS	128	/* with room for reasons to come */
+
 /**
  * struct vireo_stats - argument of VIREO_GET_STATS
  * @size: sizeof(struct vireo_stats)
@@ -703,6 +713,8 @@ struct vireo_translation {
  * @faults: nested page faults that mapped something
  * @flushes: TLB flushes
  * @user_exits: returns to user space
+ * @interpreted: instructions interpreted one after another: of a hybrid VM, or of modes that the
+ *	processor cannot enter; not those of single exits
  */
 struct vireo_stats {
 	__u32 size;
@@ -712,7 +724,8 @@ struct vireo_stats {
 	__u64 faults;
 	__u64 flushes;
 	__u64 user_exits;
-	__u64 exits[VIREO_EXIT_REASON_NR];
+	__u64 exits[VIREO_STATS_EXITS];
+	__u64 interpreted;
 };
 
 #define VIREO_IOC		0xB9

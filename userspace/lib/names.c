@@ -47,6 +47,7 @@ static const char *const exit_names[VIREO_EXIT_REASON_NR] = {
 	[VIREO_EXIT_SMI] = "smi",
 	[VIREO_EXIT_INVALID_STATE] = "invalid-guest-state",
 	[VIREO_EXIT_UNKNOWN] = "unknown-exit",
+	[VIREO_EXIT_STEP] = "step",
 	[VIREO_EXIT_MMIO] = "mmio",
 	[VIREO_EXIT_EOI] = "eoi",
 	[VIREO_EXIT_SIGNAL] = "signal",
@@ -101,6 +102,8 @@ static const struct text features[] = {
 	[BIT_OF(VIREO_FEATURE_X2APIC)] = { "x2apic", "guests get an x2APIC" },
 	[BIT_OF(VIREO_FEATURE_SHARED_OWNER)] = { "beside-kvm",
 		"runs guests at the same time as KVM" },
+	[BIT_OF(VIREO_FEATURE_HYBRID)] = { "hybrid",
+		"supervisor code can be interpreted altogether (vireo run --hybrid)" },
 };
 
 static const struct text mitigations[] = {

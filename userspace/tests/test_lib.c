@@ -55,7 +55,7 @@ static void test_names(void)
 	for (i = VIREO_EXIT_MMIO; i < VIREO_EXIT_REASON_NR; i++)
 		missing += !strcmp(vireo_exit_name(i), "unknown");
 	is(missing, 0, "every exit reason has a name");
-	for (i = 0; 1ULL << i <= VIREO_FEATURE_SHARED_OWNER; i++)
+	for (i = 0; 1ULL << i <= VIREO_FEATURE_HYBRID; i++)
 		missing += !strcmp(vireo_feature_name(i), "unknown");
 	for (i = 0; 1ULL << i <= VIREO_MITIGATION_L1D_FLUSH; i++)
 		missing += !strcmp(vireo_mitigation_name(i), "unknown");

@@ -34,6 +34,7 @@ static const char help_text[] =
 "                     \"none\" for none\n"
 "  --debug-console PORT\n"
 "                     a port that prints to the console (0xe9, 0x402); default: none\n"
+"  --hybrid           interpret the guest's supervisor code; only programs run directly\n"
 "  --stats            print counters of exits at the end\n"
 "  --help             this text\n"
 "\n"
@@ -45,7 +46,7 @@ static const char help_text[] =
 enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
-	OPT_DEBUG_CONSOLE, OPT_STATS, OPT_HELP,
+	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_STATS, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -63,6 +64,7 @@ static const struct option options[] = {
 	{ "test-device", no_argument, NULL, OPT_TEST_DEVICE },
 	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
 	{ "debug-console", required_argument, NULL, OPT_DEBUG_CONSOLE },
+	{ "hybrid", no_argument, NULL, OPT_HYBRID },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -222,6 +224,9 @@ static int set_option(struct machine_config *config, int option, char *arg)
 		return set_port(&config->debug_exit, arg);
 	case OPT_DEBUG_CONSOLE:
 		return set_port(&config->debug_console, arg);
+	case OPT_HYBRID:
+		config->hybrid = true;
+		return 0;
 	case OPT_STATS:
 		config->stats = true;
 		return 0;

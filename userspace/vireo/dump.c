@@ -167,10 +167,10 @@ void dump_stats(const struct machine *machine)
 
 		if (vireo_vcpu_get_stats(machine->cpu[i].vcpu, &s))
 			continue;
-		fprintf(stderr, "vCPU %u: %llu entries, %llu returns to user space, %llu events injected, %llu pages mapped, %llu TLB flushes\n",
+		fprintf(stderr, "vCPU %u: %llu entries, %llu returns to user space, %llu events injected, %llu pages mapped, %llu TLB flushes, %llu instructions interpreted\n",
 			i, (unsigned long long)s.entries, (unsigned long long)s.user_exits,
 			(unsigned long long)s.injected, (unsigned long long)s.faults,
-			(unsigned long long)s.flushes);
+			(unsigned long long)s.flushes, (unsigned long long)s.interpreted);
 		for (reason = 0; reason < VIREO_EXIT_REASON_NR; reason++)
 			if (s.exits[reason])
 				fprintf(stderr, "  %-24s %12llu\n", vireo_exit_name(reason),

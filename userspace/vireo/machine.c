@@ -283,7 +283,8 @@ static int create_vm(struct machine *machine)
 			     (unsigned long long)(config->memory / MIB), info->phys_bits);
 		return EXIT_USAGE;
 	}
-	r = vireo_vm_create(machine->vireo, config->name, 0, &machine->vm);
+	r = vireo_vm_create(machine->vireo, config->name,
+			    config->hybrid ? VIREO_VM_HYBRID : 0, &machine->vm);
 	if (r) {
 		explain_vm_create(r);
 		return EXIT_FAULT;

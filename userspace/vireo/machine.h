@@ -52,6 +52,7 @@ struct uart;
  * @debug_console: port of the debug console, -1: none
  * @fw_cfg: names and paths of files for fw_cfg
  * @nr_fw_cfg: how many
+ * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
  */
 struct machine_config {
@@ -70,6 +71,7 @@ struct machine_config {
 	int debug_console;
 	struct { const char *name, *path; } fw_cfg[MACHINE_FW_CFG_MAX];
 	unsigned int nr_fw_cfg;
+	bool hybrid;
 	bool stats;
 };
 
