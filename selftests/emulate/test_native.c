@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "random.h"
 #include "../../kmod/emulate/internal.h"
 
 #define CODE_BASE	0x10000000UL
@@ -130,68 +131,6 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffLL) | USER_CS64;
 }
 
-/* Flags that the architecture leaves undefined. */
-static u64 undefined(const struct vireo_emu_insn *insn, u32 op, u64 rcx)
-{
-	u32 count, bits = 8 * insn->op_size;
-
-	switch (op) {
-	case OP_AND:
-	case OP_OR:
-	case OP_XOR:
-	case OP_TEST:
-		return FL_AF;
-	case OP_ROL ... OP_SAR:
-	case OP_SHLD:
-	case OP_SHRD:
-		if (op == OP_SHLD || op == OP_SHRD)
-			count = insn->entry & EMU_I_MASK ? insn->imm : rcx;
-		else
-			count = (insn->opcode & 0xfe) == 0xc0 ? insn->imm :
-				(insn->opcode & 0xfe) == 0xd0 ? 1 : rcx;
-		count &= insn->op_size == 8 ? 63 : 31;
-		if (!count)
-			return 0;
-		if (op <= OP_RCR)
-			return count == 1 ? 0 : FL_OF;
-		return FL_AF | (count == 1 ? 0 : FL_OF) | (count >= bits ? FL_CF : 0);
-	case OP_MUL ... OP_IMUL3:
-		return FL_SF | FL_ZF | FL_AF | FL_PF;
-	case OP_DIV:
-	case OP_IDIV:
-		return FL_ARITH;
-	case OP_BT ... OP_BTC:
-		return FL_OF | FL_SF | FL_AF | FL_PF;
-	case OP_BSF:
-	case OP_BSR:
-		return FL_CF | FL_OF | FL_SF | FL_AF | FL_PF;
-	case OP_DAA:
-	case OP_DAS:
-		return FL_OF;
-	case OP_AAA:
-	case OP_AAS:
-		return FL_OF | FL_SF | FL_ZF | FL_PF;
-	case OP_AAM:
-	case OP_AAD:
-		return FL_OF | FL_AF | FL_CF;
-	}
-	return 0;
-}
-
-/* Result undefined: nothing to compare. */
-static bool skip_result(const struct vireo_emu_insn *insn, u32 op, u64 rcx)
-{
-	u32 count;
-
-	if (op == OP_BSWAP)
-		return insn->op_size == 2;
-	if ((op == OP_SHLD || op == OP_SHRD) && insn->op_size == 2) {
-		count = insn->entry & EMU_I_MASK ? insn->imm : rcx;
-		return (count & 31) > 16;
-	}
-	return false;
-}
-
 static struct machine m;
 static u8 *data_native = (u8 *)DATA_BASE;
 static u8 *code = (u8 *)CODE_AT;
@@ -239,24 +178,6 @@ static u64 target(void)
 	if (la < DATA_BASE)
 		la = DATA_BASE;
 	return la;
-}
-
-static u64 value(void)
-{
-	static const u64 special[] = {
-		0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-		0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~0ULL, 0x0f0f0f0f0f0f0f0f,
-	};
-	u64 v = rnd();
-
-	switch (rnd() % 4) {
-	case 0:
-		return special[v % 16];
-	case 1:
-		return (s64)v >> (rnd() % 64);
-	default:
-		return v;
-	}
 }
 
 /*
@@ -380,7 +301,7 @@ static void fill(struct native *n, u32 mode)
 	u32 i, j;
 
 	for (i = 0; i < 16; i++)
-		n->regs[i] = value();
+		n->regs[i] = random_value();
 	if (mode != VIREO_EMU_PROT64) {
 		for (i = 0; i < 8; i++)
 			n->regs[i] &= 0xffffffff;
@@ -587,7 +508,7 @@ static bool one(u32 mode)
 	ran++;
 	per_op[op]++;
 
-	undef = undefined(insn, op, n.regs[VIREO_EMU_RCX]);
+	undef = undefined_flags(insn, op, n.regs[VIREO_EMU_RCX]);
 	if (r == VIREO_EMU_OK) {
 		if (out.trapno == 3) {
 			same = out.rip - 1 == m.e.rip;
@@ -611,7 +532,7 @@ static bool one(u32 mode)
 		    ((op >= OP_MOVAPS && op <= OP_LDDQU) || op == OP_CMPXCHG8B))
 			return true;
 	}
-	if (!skip_result(insn, op, n.regs[VIREO_EMU_RCX])) {
+	if (!undefined_result(insn, op, n.regs[VIREO_EMU_RCX])) {
 		/* Processors leave a POPA that faults half done. */
 		for (i = 0; i < (mode == VIREO_EMU_PROT64 ? 16u : 8u) &&
 		     !(op == OP_POPA && r); i++)
@@ -629,7 +550,7 @@ static bool one(u32 mode)
 		bool partial = r && (op == OP_ENTER || op == OP_PUSHA);
 
 		/* keep the memories equal where results are undefined */
-		if (skip_result(insn, op, n.regs[VIREO_EMU_RCX]) || partial) {
+		if (undefined_result(insn, op, n.regs[VIREO_EMU_RCX]) || partial) {
 			for (i = 0; i < PAGES; i++)
 				if (kinds[i] == PG_RW)
 					memcpy(m.mem + 4096 * i, data_native + 4096 * i, 4096);
