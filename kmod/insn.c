@@ -44,7 +44,7 @@ static int vireo_emu_translate(struct vireo_emu *e, u64 la, u32 access, u32 flag
 
 	if (flags & VIREO_EMU_ACC_SYSTEM)
 		access |= VIREO_ACCESS_IMPLICIT;
-	else if (mode->cpl == 3)
+	else if (mode->cpl == 3 && !(flags & VIREO_EMU_ACC_INNER))
 		access |= VIREO_ACCESS_USER;
 	r = vireo_walk(vcpu, mode, la, access, irqs_disabled(), &walk);
 	if (likely(!r)) {
@@ -82,6 +82,9 @@ static int vireo_emu_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 
 		return vireo_read_gpa(vcpu, gpa, data, len) ? VIREO_EMU_UNHANDLED : VIREO_EMU_OK;
 	}
 
+	if (flags & VIREO_EMU_ACC_MEMORY)
+		return VIREO_EMU_UNHANDLED;
+
 	/* A write waits in the run page already: let it out first. */
 	if (vcpu->insn_posted)
 		return VIREO_EMU_USER;
@@ -118,6 +121,8 @@ static int vireo_emu_write(struct vireo_emu *e, u64 la, u64 gpa, const void *dat
 									       VIREO_EMU_OK;
 		return vireo_write_gpa(vcpu, gpa, data, len) ? VIREO_EMU_UNHANDLED : VIREO_EMU_OK;
 	}
+	if (flags & VIREO_EMU_ACC_MEMORY)
+		return VIREO_EMU_UNHANDLED;
 	memcpy(&value, data, len);
 	if (vireo_ioeventfd_write(vcpu->vm, false, gpa, len, value))
 		return VIREO_EMU_OK;
@@ -173,9 +178,15 @@ static int vireo_emu_cmpxchg(struct vireo_emu *e, u64 la, u64 gpa, void *old, co
 
 static int vireo_emu_probe(struct vireo_emu *e, u64 la, u32 len, u32 flags)
 {
+	const struct vireo_mem *mem;
 	u64 gpa;
+	int r;
 
-	return vireo_emu_translate(e, la, VIREO_ACCESS_WRITE, flags, &gpa);
+	r = vireo_emu_translate(e, la, VIREO_ACCESS_WRITE, flags, &gpa);
+	if (r || !(flags & VIREO_EMU_ACC_MEMORY))
+		return r;
+	mem = vireo_vcpu_mem(vireo_emu_vcpu(e), gpa >> PAGE_SHIFT);
+	return mem && !(mem->flags & VIREO_REGION_READONLY) ? VIREO_EMU_OK : VIREO_EMU_UNHANDLED;
 }
 
 static int vireo_emu_pio_in(struct vireo_emu *e, u16 port, u32 size, void *data, u32 count)
@@ -236,8 +247,9 @@ static void vireo_emu_get_seg(struct vireo_emu *e, u32 nr, struct vireo_emu_segm
 	s->selector = seg.selector;
 }
 
-static int vireo_emu_set_seg(struct vireo_emu *e, u32 nr, const struct vireo_emu_segment *s)
+static void vireo_emu_set_seg(struct vireo_emu *e, u32 nr, const struct vireo_emu_segment *s)
 {
+	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
 	struct vireo_segment seg = {
 		.base = s->base,
 		.limit = s->limit,
@@ -245,8 +257,11 @@ static int vireo_emu_set_seg(struct vireo_emu *e, u32 nr, const struct vireo_emu
 		.selector = s->selector,
 	};
 
-	vireo_backend_set_segment(vireo_emu_vcpu(e), nr, &seg);
-	return VIREO_EMU_OK;
+	vireo_backend_set_segment(vcpu, nr, &seg);
+	if (nr == VIREO_SEG_SS)
+		vcpu->mode.cpl = (s->attr & VIREO_SEG_DPL) >> VIREO_SEG_DPL_SHIFT;
+	else if (nr == VIREO_SEG_CS)
+		vcpu->mode.cs_attr = s->attr;
 }
 
 static void vireo_emu_get_dt(struct vireo_emu *e, u32 dt, u64 *base, u16 *limit)
@@ -258,12 +273,11 @@ static void vireo_emu_get_dt(struct vireo_emu *e, u32 dt, u64 *base, u16 *limit)
 	*limit = table.limit;
 }
 
-static int vireo_emu_set_dt(struct vireo_emu *e, u32 dt, u64 base, u16 limit)
+static void vireo_emu_set_dt(struct vireo_emu *e, u32 dt, u64 base, u16 limit)
 {
 	struct vireo_table table = { .base = base, .limit = limit };
 
 	vireo_backend_set_table(vireo_emu_vcpu(e), dt == VIREO_EMU_IDTR, &table);
-	return VIREO_EMU_OK;
 }
 
 static u32 vireo_emu_get_cpl(struct vireo_emu *e)
@@ -311,7 +325,15 @@ static int vireo_emu_set_cr(struct vireo_emu *e, u32 nr, u64 value)
 	default:
 		return vireo_emu_trap(e, X86_TRAP_UD);
 	}
-	return r ? vireo_emu_fault(e, X86_TRAP_GP, 0) : VIREO_EMU_OK;
+	if (r)
+		return vireo_emu_fault(e, X86_TRAP_GP, 0);
+	vireo_backend_read_mode(vcpu, &vcpu->mode);
+	return VIREO_EMU_OK;
+}
+
+static u64 vireo_emu_get_efer(struct vireo_emu *e)
+{
+	return vireo_emu_mode_of(e)->efer;
 }
 
 static int vireo_emu_get_msr(struct vireo_emu *e, u32 index, u64 *data)
@@ -326,8 +348,10 @@ static int vireo_emu_set_msr(struct vireo_emu *e, u32 index, u64 data)
 {
 	if (irqs_disabled())
 		return vireo_emu_stop(e);
-	return vireo_msr_set(vireo_emu_vcpu(e), index, data, false) ?
-		vireo_emu_fault(e, X86_TRAP_GP, 0) : VIREO_EMU_OK;
+	if (vireo_msr_set(vireo_emu_vcpu(e), index, data, false))
+		return vireo_emu_fault(e, X86_TRAP_GP, 0);
+	vireo_backend_read_mode(vireo_emu_vcpu(e), &vireo_emu_vcpu(e)->mode);
+	return VIREO_EMU_OK;
 }
 
 static u64 vireo_emu_get_xcr0(struct vireo_emu *e)
@@ -409,6 +433,7 @@ static const struct vireo_emu_ops vireo_emu_ops = {
 	.get_cpl = vireo_emu_get_cpl,
 	.get_cr = vireo_emu_get_cr,
 	.set_cr = vireo_emu_set_cr,
+	.get_efer = vireo_emu_get_efer,
 	.get_msr = vireo_emu_get_msr,
 	.set_msr = vireo_emu_set_msr,
 	.get_xcr0 = vireo_emu_get_xcr0,

@@ -45,7 +45,9 @@ struct vireo_emu;
  *	instruction does. Supply more (of the following page), up to 15.
  * @VIREO_EMU_EXCEPTION: vireo_emu.exception says which one is to be delivered
  *	at the unchanged @rip. Nothing has changed, but for finished iterations
- *	of a REP string instruction.
+ *	of a REP string instruction, accessed bits of descriptors, and after a
+ *	task switch: see VIREO_EMU_EV_TASK. In real mode an exception has no error
+ *	code, whatever vireo_emu_exception.has_error says.
  * @VIREO_EMU_USER: a callback has to wait for user space. Nothing of the
  *	current instruction (or string iteration) has taken effect in registers.
  * @VIREO_EMU_UNHANDLED: valid, but not known here (or a needed callback is
@@ -138,11 +140,19 @@ struct vireo_emu_segment {
  * @VIREO_EMU_ACC_LOCK: part of a locked instruction
  * @VIREO_EMU_ACC_SYSTEM: implicit supervisor access (descriptor tables, TSS),
  *	whatever the CPL
+ * @VIREO_EMU_ACC_INNER: explicit supervisor access, whatever the CPL: to the stack
+ *	of the more privileged level that is being entered
+ * @VIREO_EMU_ACC_MEMORY: of a long operation (far transfer, delivery, task switch)
+ *	that keeps no record of it: if there is no memory but a device, say
+ *	VIREO_EMU_UNHANDLED. VIREO_EMU_USER then means only "the same again from
+ *	the start", with interrupts on for instance, and has no answer.
  */
 enum vireo_emu_access {
 	VIREO_EMU_ACC_RMW	= 1 << 0,
 	VIREO_EMU_ACC_LOCK	= 1 << 1,
 	VIREO_EMU_ACC_SYSTEM	= 1 << 2,
+	VIREO_EMU_ACC_INNER	= 1 << 3,
+	VIREO_EMU_ACC_MEMORY	= 1 << 4,
 };
 
 /**
@@ -152,6 +162,15 @@ enum vireo_emu_access {
  *	instruction (MOV SS, POP SS)
  * @VIREO_EMU_EV_STEP: RFLAGS.TF was set: deliver #DB with DR6.BS as a trap
  * @VIREO_EMU_EV_HLT: the processor halts
+ * @VIREO_EMU_EV_MODE: something changed that the mode depends on: CR0, CR3, CR4, CR8,
+ *	an MSR, CS, the CPL or RFLAGS.VM. vireo_emu.mode is the new one already;
+ *	whatever else the caller keeps of it must be read again.
+ * @VIREO_EMU_EV_IRET: an IRET: NMIs are no longer blocked
+ * @VIREO_EMU_EV_TASK: a task switch: clear the local enable bits of DR7. With
+ *	VIREO_EMU_EXCEPTION: it was raised in the new task, after the switch: @rip,
+ *	@rflags and the registers have changed and are those of the new task, to
+ *	which it is to be delivered.
+ * @VIREO_EMU_EV_TASK_TRAP: and its TSS has the T flag: deliver #DB with DR6.BT
  *
  * With neither STI nor MOVSS an earlier blocking ends with the instruction.
  */
@@ -160,6 +179,35 @@ enum vireo_emu_event {
 	VIREO_EMU_EV_MOVSS	= 1 << 1,
 	VIREO_EMU_EV_STEP	= 1 << 2,
 	VIREO_EMU_EV_HLT	= 1 << 3,
+	VIREO_EMU_EV_MODE	= 1 << 4,
+	VIREO_EMU_EV_IRET	= 1 << 5,
+	VIREO_EMU_EV_TASK	= 1 << 6,
+	VIREO_EMU_EV_TASK_TRAP	= 1 << 7,
+};
+
+/**
+ * enum vireo_emu_kind - what kind of event vireo_emu_deliver() delivers
+ * @VIREO_EMU_KIND_EXTERNAL: external interrupt, NMI
+ * @VIREO_EMU_KIND_EXCEPTION: exception of the processor
+ * @VIREO_EMU_KIND_SOFT_INT: INT n
+ * @VIREO_EMU_KIND_SOFT_EXCEPTION: INT3, INTO
+ * @VIREO_EMU_KIND_PRIV_EXCEPTION: INT1
+ */
+enum vireo_emu_kind {
+	VIREO_EMU_KIND_EXTERNAL,
+	VIREO_EMU_KIND_EXCEPTION,
+	VIREO_EMU_KIND_SOFT_INT,
+	VIREO_EMU_KIND_SOFT_EXCEPTION,
+	VIREO_EMU_KIND_PRIV_EXCEPTION,
+};
+
+/** enum vireo_emu_task - what caused a task switch, for vireo_emu_task_switch() */
+enum vireo_emu_task {
+	VIREO_EMU_TASK_CALL,
+	VIREO_EMU_TASK_IRET,
+	VIREO_EMU_TASK_JMP,
+	VIREO_EMU_TASK_GATE,		/* a task gate of the IDT, by INT n, INT3, INTO */
+	VIREO_EMU_TASK_GATE_EXT,	/* ..., by anything else: EXT is set in error codes */
 };
 
 /** enum vireo_emu_sysop - instructions that the vCPU itself carries out, see ops.sysop */
@@ -199,6 +247,9 @@ struct vireo_emu_exception {
  * EXCEPTION (it has filled in vireo_emu.exception, vireo_emu_fault() helps),
  * USER, or UNHANDLED. Callbacks marked (opt) may be NULL; an instruction that
  * needs one is then UNHANDLED.
+ *
+ * What a callback sets is what others see at once, within the same instruction:
+ * @set_seg of SS the CPL, @set_cr the page tables of later accesses, and so on.
  *
  * Memory accesses are 1 to 8 bytes long and never cross a 4 KiB page; wider or
  * crossing operands arrive in pieces, in ascending order. @la is the linear
@@ -248,6 +299,8 @@ struct vireo_emu_ops {
 	 * @probe: would a write of @len bytes at @la (within a page) be allowed?
 	 * Walks and checks, changes nothing but accessed and dirty bits. Called
 	 * before writes in several pieces, that none is made if a later one faults.
+	 * With VIREO_EMU_ACC_MEMORY: UNHANDLED if there is no memory that can be
+	 * written.
 	 */
 	int (*probe)(struct vireo_emu *e, u64 la, u32 len, u32 flags);
 
@@ -267,14 +320,17 @@ struct vireo_emu_ops {
 	/** @get_seg: a whole segment register (enum vireo_emu_seg); cannot fail */
 	void (*get_seg)(struct vireo_emu *e, u32 seg, struct vireo_emu_segment *s);
 
-	/** @set_seg: (opt) load a segment register with its hidden part */
-	int (*set_seg)(struct vireo_emu *e, u32 seg, const struct vireo_emu_segment *s);
+	/**
+	 * @set_seg: (opt) load a segment register with its hidden part; cannot
+	 * fail. The DPL of SS, also of an unusable one, becomes the CPL.
+	 */
+	void (*set_seg)(struct vireo_emu *e, u32 seg, const struct vireo_emu_segment *s);
 
 	/** @get_dt: (opt) base and limit of GDTR or IDTR; cannot fail */
 	void (*get_dt)(struct vireo_emu *e, u32 dt, u64 *base, u16 *limit);
 
-	/** @set_dt: (opt) load GDTR or IDTR */
-	int (*set_dt)(struct vireo_emu *e, u32 dt, u64 base, u16 limit);
+	/** @set_dt: (opt) load GDTR or IDTR; cannot fail */
+	void (*set_dt)(struct vireo_emu *e, u32 dt, u64 base, u16 limit);
 
 	/** @get_cpl: current privilege level, 0 to 3; cannot fail */
 	u32 (*get_cpl)(struct vireo_emu *e);
@@ -285,11 +341,17 @@ struct vireo_emu_ops {
 	/** @set_cr: (opt) write a control register, with all its checks */
 	int (*set_cr)(struct vireo_emu *e, u32 nr, u64 val);
 
-	/** @get_dr: (opt) read a debug register, with all its checks */
+	/**
+	 * @get_dr: (opt) read debug register 0 to 3, 6 or 7. The CPL and CR4.DE have
+	 * been checked, DR7.GD has not.
+	 */
 	int (*get_dr)(struct vireo_emu *e, u32 nr, u64 *val);
 
-	/** @set_dr: (opt) write a debug register, with all its checks */
+	/** @set_dr: (opt) write a debug register, as @get_dr; reserved bits are checked here */
 	int (*set_dr)(struct vireo_emu *e, u32 nr, u64 val);
+
+	/** @get_efer: (opt) IA32_EFER as the guest sees it; cannot fail. NULL: it is 0 */
+	u64 (*get_efer)(struct vireo_emu *e);
 
 	/** @get_msr: (opt) RDMSR, with all its checks but the CPL */
 	int (*get_msr)(struct vireo_emu *e, u32 msr, u64 *val);
@@ -405,10 +467,19 @@ struct vireo_emu_insn {
  * @VIREO_EMU_F_AMD: near branches in 64-bit mode honour the prefix 66, SYSCALL
  *	exists outside of it, ...
  * @VIREO_EMU_F_LA57: linear addresses have 57 bits (CR4.LA57)
+ * @VIREO_EMU_F_SMAP: CLAC and STAC exist
+ * @VIREO_EMU_F_LZCNT: LZCNT exists; without it its bytes are BSR
+ * @VIREO_EMU_F_BMI1: ANDN, BEXTR, BLSI, BLSMSK, BLSR exist, and TZCNT, whose bytes are
+ *	otherwise BSF
+ * @VIREO_EMU_F_BMI2: BZHI, MULX, PDEP, PEXT, RORX, SARX, SHLX, SHRX exist
  */
 enum vireo_emu_feature {
 	VIREO_EMU_F_AMD		= 1 << 0,
 	VIREO_EMU_F_LA57	= 1 << 1,
+	VIREO_EMU_F_SMAP	= 1 << 2,
+	VIREO_EMU_F_LZCNT	= 1 << 3,
+	VIREO_EMU_F_BMI1	= 1 << 4,
+	VIREO_EMU_F_BMI2	= 1 << 5,
 };
 
 /**
@@ -421,10 +492,11 @@ enum vireo_emu_feature {
  *	VIREO_EMU_NO_GPA. Used for an instruction with one memory operand that
  *	stays in its page and has the same page offset. Give it only if the exit
  *	was for the access itself, not for a page-table walk.
- * @mode: in: enum vireo_emu_mode
+ * @mode: in and out: enum vireo_emu_mode
  * @features: set once: enum vireo_emu_feature
- * @events: out: enum vireo_emu_event, valid after VIREO_EMU_OK, and (only
- *	VIREO_EMU_EV_STEP occurs) after VIREO_EMU_RESTART
+ * @events: out: enum vireo_emu_event, valid after VIREO_EMU_OK, after
+ *	VIREO_EMU_RESTART (only VIREO_EMU_EV_STEP occurs), and after
+ *	VIREO_EMU_EXCEPTION (only those of a task switch)
  * @exception: out: valid after VIREO_EMU_EXCEPTION
  * @insn: out of vireo_emu_decode()
  * @log_len: private: bytes of reads recorded for a restart
@@ -447,7 +519,7 @@ struct vireo_emu {
 	u64 rflags;
 	u64 gpa;
 	u8 mode;
-	u8 features;
+	u16 features;
 	u16 log_pos;
 	u16 wr_pos;
 	u16 log_len;
@@ -483,6 +555,45 @@ int vireo_emu_decode(struct vireo_emu *e, const u8 *bytes, u32 len);
  * VIREO_EMU_RESTART, as described there.
  */
 int vireo_emu_execute(struct vireo_emu *e);
+
+/**
+ * vireo_emu_deliver() - deliver an interrupt or exception to the guest
+ * @e: context. @rip is the return address, to be pushed. @rflags are those to be
+ *	pushed, but that RF is set for the exceptions that are faults.
+ * @vector: vector
+ * @kind: enum vireo_emu_kind
+ * @has_error: an error code is pushed, too, unless in real mode
+ * @error_code: error code
+ *
+ * Does what the processor does between an event and the first instruction of its
+ * handler: by the interrupt vector table in real mode and for INT n in
+ * virtual-8086 mode where the redirection bitmap says so, otherwise by a gate of
+ * the IDT. CR2, DR6 and the blocking of NMIs are the caller's business.
+ *
+ * Return: VIREO_EMU_OK: @rip, @rflags and the registers are those of the handler;
+ * look at @events. VIREO_EMU_EXCEPTION: the delivery itself raised vireo_emu.exception;
+ * whether that makes a double fault is for the caller to decide. VIREO_EMU_USER: call
+ * it again, with interrupts on. VIREO_EMU_UNHANDLED: a table, or the stack, is not in
+ * memory.
+ */
+int vireo_emu_deliver(struct vireo_emu *e, u32 vector, u32 kind, bool has_error, u32 error_code);
+
+/**
+ * vireo_emu_task_switch() - switch to another task
+ * @e: context; @rip is what the old task will go on with
+ * @selector: of the new TSS
+ * @reason: enum vireo_emu_task
+ * @has_error: an error code is pushed onto the new task's stack
+ * @error_code: error code
+ *
+ * For exits that report a task switch. Privileges (of the gate, or the TSS
+ * descriptor) are taken for checked.
+ *
+ * Return: as vireo_emu_deliver(), but that VIREO_EMU_EXCEPTION may be the new task's:
+ * then @events has VIREO_EMU_EV_TASK.
+ */
+int vireo_emu_task_switch(struct vireo_emu *e, u16 selector, u32 reason, bool has_error,
+			  u32 error_code);
 
 /**
  * vireo_emu_mmio() - decode and carry out, in a hurry
