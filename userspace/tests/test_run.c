@@ -349,6 +349,21 @@ static int echo(struct fake_vcpu *vcpu, struct vireo_run *run)
 	}
 }
 
+/* Leaves a word on the screen, and says so. */
+static int paint(struct fake_vcpu *vcpu, struct vireo_run *run)
+{
+	uint8_t *screen = (uint8_t *)(uintptr_t)fake.region[0].hva + 0xb8000;
+	struct timespec nap = { .tv_nsec = 2000000 };
+
+	if (vcpu->step < 3) {
+		screen[160] = 'O';
+		screen[162] = 'K';
+		return io_out(run, 0x3f8, 1, (uint32_t)"up\n"[vcpu->step++]);
+	}
+	nanosleep(&nap, NULL);
+	return io_out(run, 0x80, 1, 0);
+}
+
 static int crash(struct fake_vcpu *vcpu, struct vireo_run *run)
 {
 	if (vcpu->step++ < 50)
@@ -663,6 +678,46 @@ static void test_files(void)
 	ok(ended(0) && says("console: /dev/pts/"), "a pseudo-terminal tells its name");
 }
 
+static void test_screen(void)
+{
+	int fds[2], null = open("/dev/null", O_RDONLY), tries;
+	char path[64], read_back[64] = "";
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/screen", dir);
+	out[0] = '\0';
+	if (pipe(fds))
+		abort();
+	pid = start(paint, null, fds[1],
+		    (const char *const[]){ "run", "--kernel", kernel, "--screen-dump", path, NULL });
+	close(fds[1]);
+	close(null);
+	expect(fds[0], "up");
+	kill(pid, SIGUSR1);
+	for (tries = 0; tries < 500 && strcmp(read_back, "\nOK\n"); tries++) {
+		FILE *file = fopen(path, "r");
+
+		usleep(10000);
+		read_back[0] = '\0';
+		if (file && fread(read_back, 1, 4, file) < 4)
+			read_back[0] = '\0';
+		if (file)
+			fclose(file);
+	}
+	ok(!strcmp(read_back, "\nOK\n"), "SIGUSR1 writes the screen");
+	ok(!waitpid(pid, &status, WNOHANG), "and nothing else");
+	unlink(path);
+	kill(pid, SIGTERM);
+	expect(fds[0], NULL);
+	close(fds[0]);
+	waitpid(pid, &status, 0);
+	ok(WIFSIGNALED(status) && !access(path, R_OK), "and so does the end");
+	RUN(NULL, "run", "--kernel", kernel, "--screen-dump", "/nonexistent/x");
+	ok(ended(2) && says("the screen cannot be written"), "a file that cannot be made");
+	RUN(hello, "run", "--kernel", kernel, "--screen-dump", "/dev/full");
+	ok(ended(1) && says("No space left"), "a screen that cannot be written");
+}
+
 static void test_signal(int sig)
 {
 	int fds[2], null = open("/dev/null", O_RDONLY);
@@ -809,6 +864,7 @@ int main(void)
 	test_module();
 	test_guests();
 	test_files();
+	test_screen();
 	test_signal(SIGTERM);
 	test_signal(SIGINT);
 	test_signal(SIGHUP);

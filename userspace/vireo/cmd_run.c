@@ -35,6 +35,7 @@ static const char help_text[] =
 "  --debug-console PORT\n"
 "                     a port that prints to the console (0xe9, 0x402); default: none\n"
 "  --hybrid           interpret the guest's supervisor code; only programs run directly\n"
+"  --screen-dump FILE write the text screen (0xb8000) there at the end, and at SIGUSR1\n"
 "  --stats            print counters of exits at the end\n"
 "  --help             this text\n"
 "\n"
@@ -46,7 +47,7 @@ static const char help_text[] =
 enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
-	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_STATS, OPT_HELP,
+	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_SCREEN_DUMP, OPT_STATS, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -65,6 +66,7 @@ static const struct option options[] = {
 	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
 	{ "debug-console", required_argument, NULL, OPT_DEBUG_CONSOLE },
 	{ "hybrid", no_argument, NULL, OPT_HYBRID },
+	{ "screen-dump", required_argument, NULL, OPT_SCREEN_DUMP },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -226,6 +228,9 @@ static int set_option(struct machine_config *config, int option, char *arg)
 		return set_port(&config->debug_console, arg);
 	case OPT_HYBRID:
 		config->hybrid = true;
+		return 0;
+	case OPT_SCREEN_DUMP:
+		config->screen_dump = arg;
 		return 0;
 	case OPT_STATS:
 		config->stats = true;

@@ -18,6 +18,7 @@
 #include "machine.h"
 #include "cpuid.h"
 #include "open.h"
+#include "screen.h"
 #include "terminal.h"
 #include "acpi/acpi.h"
 #include "dev/acpi_pm.h"
@@ -222,6 +223,14 @@ static int open_files(struct machine *machine)
 	}
 	if (r)
 		return r;
+	if (config->screen_dump) {
+		r = screen_dump(NULL, config->screen_dump);
+		if (r) {
+			report_error("%s: the screen cannot be written: %s",
+				     config->screen_dump, strerror(-r));
+			return EXIT_USAGE;
+		}
+	}
 	boot->memory = &machine->memory;
 	boot->kernel = &machine->kernel;
 	boot->modules = machine->module;
@@ -602,6 +611,17 @@ static void suspend(void)
 	terminal_again();
 }
 
+/* The guest may be writing meanwhile, as it may under the eyes of somebody at a screen. */
+static int dump_screen(struct machine *machine)
+{
+	const char *path = machine->config->screen_dump;
+	int r = path ? screen_dump(&machine->memory, path) : 0;
+
+	if (r)
+		report_error("%s: the screen cannot be written: %s", path, strerror(-r));
+	return r ? EXIT_FAULT : EXIT_OK;
+}
+
 static void serve_signal(struct machine *machine)
 {
 	struct signalfd_siginfo info;
@@ -614,6 +634,9 @@ static void serve_signal(struct machine *machine)
 		break;
 	case SIGCONT:
 		terminal_again();
+		break;
+	case SIGUSR1:
+		dump_screen(machine);
 		break;
 	default:
 		machine->ended_by = (int)info.ssi_signo;
@@ -634,6 +657,8 @@ static int catch_signals(struct machine *machine)
 	sigemptyset(&set);
 	for (i = 0; i < ARRAY_SIZE(caught); i++)
 		sigaddset(&set, caught[i]);
+	if (machine->config->screen_dump)
+		sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	/* In the background: errors of read() and tcsetattr(), not a stop. */
@@ -779,8 +804,12 @@ int machine_run(const struct machine_config *config)
 		status = create_console(machine);
 	if (!status)
 		status = start_cpus(machine);
-	if (!status)
+	if (!status) {
 		status = serve(machine);
+		end_cpus(machine);
+		if (dump_screen(machine) && !status)
+			status = EXIT_FAULT;
+	}
 
 	sig = machine->ended_by;
 	machine_destroy(machine);

@@ -54,6 +54,7 @@ struct uart;
  * @nr_fw_cfg: how many
  * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
+ * @screen_dump: file for the text screen, at the end and at SIGUSR1; NULL: none
  */
 struct machine_config {
 	const char *name;
@@ -73,6 +74,7 @@ struct machine_config {
 	unsigned int nr_fw_cfg;
 	bool hybrid;
 	bool stats;
+	const char *screen_dump;
 };
 
 enum machine_request {
