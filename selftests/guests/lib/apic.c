@@ -114,7 +114,7 @@ void pit_start(u16 reload, bool periodic)
 
 /* --- other CPUs ------------------------------------------------------------------ */
 extern u8 trampoline[], trampoline_end[];
-extern u64 ap_stack;
+extern unsigned long ap_stack;
 extern volatile u32 ap_lock;
 void ap_main(void);
 
@@ -149,7 +149,7 @@ void ap_main(void)
 	cpus_up = id + 1;
 	/* The next one's stack, then the right to take it. */
 	if (id + 1 < MAX_CPUS)
-		ap_stack = (u64)cpus[id + 1].stack + sizeof(c->stack);
+		ap_stack = (unsigned long)cpus[id + 1].stack + sizeof(c->stack);
 	barrier();
 	ap_lock = 0;
 
@@ -171,7 +171,7 @@ unsigned int smp_start(void)
 	if (cpus_up > 1 || n == 1)
 		return cpus_up;
 	memcpy((void *)TRAMPOLINE, trampoline, trampoline_end - trampoline);
-	ap_stack = (u64)cpus[1].stack + sizeof(cpus[1].stack);
+	ap_stack = (unsigned long)cpus[1].stack + sizeof(cpus[1].stack);
 	cpus[0].apic_id = apic_is_x2() ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 	apic_icr(0, ICR_INIT | ICR_ASSERT | ICR_OTHERS);
 	dawdle(100000);

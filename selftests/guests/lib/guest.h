@@ -5,6 +5,8 @@
  * main() runs on CPU 0 in 64-bit mode, interrupts off, the first 4 GiB mapped one
  * to one (writable, user), an IDT whose every entry ends in trap(). It reports with
  * ok() and returns finish_tests().
+ *
+ * Programs for 32-bit mode (see the Makefile) have the same with paging off.
  */
 #ifndef VIREO_GUEST_H
 #define VIREO_GUEST_H
@@ -33,6 +35,7 @@ void ok_hypervisor(bool passed, const char *fmt, ...) __attribute__((format(prin
 void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int finish_tests(void);
 void finish(int code) __attribute__((noreturn));
+void crashed(const char *why) __attribute__((noreturn));
 
 /* what finish() writes to port 0xf4; the process ends with (code << 1) | 1 */
 enum { END_PASSED = 0, END_FAILED = 1, END_CRASHED = 3 };
@@ -50,17 +53,42 @@ unsigned long option(const char *name, unsigned long otherwise);
 #define UDS	0x3b
 #define UCS32	0x43
 #define TSS	0x48
-#define SPARE	0x58		/* two descriptors for tests */
+#define SPARE	0x58		/* two descriptors for tests; 32-bit programs have all that follow */
+#define THIS_CPU 0x50		/* 32-bit programs: GS */
 
+#ifdef __x86_64__
 struct frame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
 	u64 vector, error;
 	u64 rip, cs, rflags, rsp, ss;
 };
 
+struct gate {
+	u16 low, cs;
+	u8 ist, type;
+	u16 mid;
+	u32 high, pad;
+};
+#else
+struct frame {
+	u32 edi, esi, ebp, unused, ebx, edx, ecx, eax;
+	u32 gs, fs, es, ds;
+	u32 vector, error;
+	u32 eip, cs, eflags;
+	u32 esp, ss;			/* not from the kernel's level */
+	u32 v86_es, v86_ds, v86_fs, v86_gs;	/* from virtual-8086 mode only */
+};
+
+struct gate {
+	u16 low, cs;
+	u8 ist, type;			/* "ist" is 0 */
+	u16 high;
+};
+#endif
+
 struct trap_record {
 	long vector;		/* -1: none */
-	u64 error, rip, cr2, rflags;
+	unsigned long error, rip, cr2, rflags;
 };
 
 #define MAX_CPUS 16
@@ -72,7 +100,7 @@ struct cpu {
 	u32 id, apic_id;
 	struct trap_record trap;
 	volatile u32 count[256];	/* interrupts taken, by vector */
-	u64 gdt[16];
+	u64 gdt[32];
 	u32 tss[26 + 2];
 	void (*volatile work)(void *);
 	void *work_data;
@@ -87,7 +115,7 @@ static inline struct cpu *this_cpu(void)
 {
 	struct cpu *c;
 
-	asm volatile("mov %%gs:8, %0" : "=r"(c));
+	asm volatile("mov %%gs:8, %0" : "=r"(c));	/* self */
 	return c;
 }
 
@@ -99,11 +127,16 @@ static inline struct cpu *this_cpu(void)
 #define TRY(text, ...) TRY_THEN(text, "", __VA_ARGS__)
 
 /* with more assembly that runs in either case, such as what restores RSP */
+#ifdef __x86_64__
+#define STORE "movq"
+#else
+#define STORE "movl"
+#endif
 #define TRY_THEN(text, then, ...)				\
 	(this_cpu()->trap.vector = -1,				\
-	 ({ asm volatile("movq $771f, %%gs:0\n\t"		\
+	 ({ asm volatile(STORE " $771f, %%gs:0\n\t"		\
 			 text "\n"				\
-			 "771:\tmovq $0, %%gs:0\n\t"		\
+			 "771:\t" STORE " $0, %%gs:0\n\t"	\
 			 then __VA_ARGS__); }),			\
 	 this_cpu()->trap.vector)
 
@@ -112,23 +145,20 @@ typedef bool (*handler_t)(struct frame *);
 extern handler_t handlers[256];
 extern const u8 vector_entries[];
 
-struct gate {
-	u16 low, cs;
-	u8 ist, type;
-	u16 mid;
-	u32 high, pad;
-};
 extern struct gate idt[256];
 
 void cpu_start(u32 id);		/* GDT, TSS, IDT, GS of the calling CPU */
-void set_gate(unsigned int vector, u64 handler, unsigned int ist, unsigned int dpl);
+void set_gate(unsigned int vector, unsigned long handler, unsigned int ist, unsigned int dpl);
 /* IST entries of each CPU: 1 to 3 */
 enum { IST_NMI = 1, IST_DF, IST_TEST };
 
-/* Run @fn at CPL 3; returns when it executes INT 0x80 or faults (see trap_record). */
-long run_user(void (*fn)(void), u64 arg);
+/*
+ * Run @fn at CPL 3 with @arg in RDI or EDI; returns when it executes INT 0x80 or faults (see
+ * trap_record). CPU 0 only.
+ */
+long run_user(void (*fn)(void), unsigned long arg);
 /* where CPL 3 sees the image, if the page tables keep it from the plain addresses */
-extern u64 user_alias;
+extern unsigned long user_alias;
 #define USER_RETURN 0x80
 
 #define VECTOR_DE 0
@@ -165,13 +195,16 @@ bool has_hypervisor(void);	/* and not just QEMU's emulation itself */
 bool on_tcg(void);		/* QEMU's emulation is the processor, with a hypervisor or without */
 
 #define CR(n)								\
-static inline u64 rcr##n(void) { u64 v; asm volatile("mov %%cr" #n ", %0" : "=r"(v)); return v; } \
-static inline void wcr##n(u64 v) { asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); }
-CR(0) CR(2) CR(3) CR(4) CR(8)
+static inline unsigned long rcr##n(void) { unsigned long v; asm volatile("mov %%cr" #n ", %0" : "=r"(v)); return v; } \
+static inline void wcr##n(unsigned long v) { asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); }
+CR(0) CR(2) CR(3) CR(4)
+#ifdef __x86_64__
+CR(8)
+#endif
 #undef CR
 #define DR(n)								\
-static inline u64 rdr##n(void) { u64 v; asm volatile("mov %%dr" #n ", %0" : "=r"(v)); return v; } \
-static inline void wdr##n(u64 v) { asm volatile("mov %0, %%dr" #n : : "r"(v) : "memory"); }
+static inline unsigned long rdr##n(void) { unsigned long v; asm volatile("mov %%dr" #n ", %0" : "=r"(v)); return v; } \
+static inline void wdr##n(unsigned long v) { asm volatile("mov %0, %%dr" #n : : "r"(v) : "memory"); }
 DR(0) DR(1) DR(2) DR(3) DR(6) DR(7)
 #undef DR
 
@@ -210,7 +243,7 @@ static inline void cli(void) { asm volatile("cli" : : : "memory"); }
 /* the interrupt window of STI is one instruction late: give it two */
 static inline void irq_window(void) { asm volatile("sti; nop; nop; cli" : : : "memory"); }
 static inline void halt(void) { asm volatile("sti; hlt; cli" : : : "memory"); }
-static inline u64 rflags(void) { u64 v; asm volatile("pushf; pop %0" : "=r"(v)); return v; }
+static inline unsigned long rflags(void) { unsigned long v; asm volatile("pushf; pop %0" : "=r"(v)); return v; }
 static inline void invlpg(const void *p) { asm volatile("invlpg (%0)" : : "r"(p) : "memory"); }
 
 /* Wait for a condition, but not for ever. About a second and a half at 2.6 GHz. */
@@ -244,6 +277,7 @@ void *alloc(size_t bytes, size_t align);	/* zeroed, never freed */
 #define PTE_NX	(1ULL << 63)
 #define PTE_ADDR 0x000ffffffffff000ULL
 
+#ifdef __x86_64__
 extern u64 boot_pml4[512], boot_pdpt[512], boot_pd[2048];
 
 /*
@@ -253,7 +287,42 @@ extern u64 boot_pml4[512], boot_pdpt[512], boot_pd[2048];
  */
 u64 *map(u64 *pml4, u64 va, u64 entry, unsigned int level);
 u64 *walk(u64 *pml4, u64 va, unsigned int level);
+#endif
 static inline void flush_tlb(void) { wcr3(rcr3()); }
+
+/* Page tables of every format, for programs that are built for both modes */
+struct format {
+	const char *name;
+	unsigned int levels;		/* the root is the highest, 1 the last */
+	unsigned int bits;		/* of index for each level */
+	unsigned int size;		/* of an entry, in bytes */
+};
+
+extern const struct format two_level, pae, four_level, five_level;
+
+static inline unsigned int shift_of(const struct format *f, unsigned int level)
+{
+	return 12 + f->bits * (level - 1);
+}
+
+static inline unsigned int index_of(const struct format *f, unsigned long va, unsigned int level)
+{
+	return va >> shift_of(f, level) & ((1U << (f == &pae && level == 3 ? 2 : f->bits)) - 1);
+}
+
+u64 get_entry(const struct format *f, const volatile void *e);
+void set_entry(const struct format *f, volatile void *e, u64 v);	/* at once also where 64 bits are two words */
+/* The entry of @va at @level in the tables of @root, NULL where a level above has no table. */
+void *find_entry(const struct format *f, void *root, unsigned long va, unsigned int level);
+/* Likewise, with tables made as needed, which allow everything. */
+void *make_entry(const struct format *f, void *root, unsigned long va, unsigned int level);
+/*
+ * Tables with the first @end bytes (a multiple of 4 MiB) mapped one to one for the kernel, and the local
+ * APIC. For @like, another root: what that maps so, in the same tables.
+ */
+void *make_root(const struct format *f, unsigned long end, void *like);
+/* 32-bit programs: from whatever paging is on to this, or to none for NULL. */
+void use_paging(const struct format *f, void *root);
 
 /* --- local APIC --------------------------------------------------------------- */
 enum {

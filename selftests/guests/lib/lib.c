@@ -1,287 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the bare-metal programs share: report, exceptions, memory; see guest.h. */
+/* What the 64-bit programs share: descriptor tables, exceptions, CPL 3, paging; see guest.h. */
 #include "guest.h"
-
-extern u32 boot_info, boot_magic;
-extern char image_end[];
 
 struct cpu cpus[MAX_CPUS] __attribute__((aligned(64)));
 struct gate idt[256] __attribute__((aligned(16)));
 handler_t handlers[256];
 
-static unsigned int tests, failures;
-
-/* --- report ----------------------------------------------------------------- */
-static void put(char c)
-{
-	unsigned int patience = 100000;
-
-	if (c == '\n')
-		put('\r');
-	while (!(inb(0x3fd) & 0x20) && patience--)
-		;
-	outb(0x3f8, c);
-}
-
-static void put_number(u64 v, unsigned int base, int width, char fill, bool minus)
-{
-	char digits[24];
-	int n = 0;
-
-	do {
-		digits[n++] = "0123456789abcdef"[v % base];
-		v /= base;
-	} while (v);
-	if (minus)
-		digits[n++] = '-';
-	while (width-- > n)
-		put(fill);
-	while (n)
-		put(digits[--n]);
-}
-
-/* %s %c %d %u %x with l, width and 0; nothing else is needed */
-static void vprint(const char *f, va_list args)
-{
-	for (; *f; f++) {
-		bool longer = false;
-		int width = 0;
-		char fill = ' ';
-		const char *s;
-		long v;
-
-		if (*f != '%') {
-			put(*f);
-			continue;
-		}
-		f++;
-		if (*f == '#') {
-			put('0');
-			put('x');
-			f++;
-		}
-		if (*f == '0')
-			fill = *f++;
-		while (*f >= '0' && *f <= '9')
-			width = width * 10 + *f++ - '0';
-		while (*f == 'l') {
-			longer = true;
-			f++;
-		}
-		switch (*f) {
-		case 's':
-			for (s = va_arg(args, const char *); *s; s++)
-				put(*s);
-			break;
-		case 'c':
-			put(va_arg(args, int));
-			break;
-		case 'd':
-			v = longer ? va_arg(args, long) : va_arg(args, int);
-			put_number(v < 0 ? -v : v, 10, width, fill, v < 0);
-			break;
-		case 'u':
-			put_number(longer ? va_arg(args, u64) : va_arg(args, u32), 10, width, fill, false);
-			break;
-		case 'x':
-			put_number(longer ? va_arg(args, u64) : va_arg(args, u32), 16, width, fill, false);
-			break;
-		default:
-			put(*f);
-		}
-	}
-}
-
-void print(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vprint(fmt, args);
-	va_end(args);
-}
-
-static void report(bool passed, bool excused, const char *fmt, va_list args)
-{
-	excused &= !passed;
-	failures += !passed && !excused;
-	print("%sok %u %s ", passed || excused ? "" : "not ", ++tests,
-	      excused ? "# SKIP not by this emulator:" : "-");
-	vprint(fmt, args);
-	put('\n');
-}
-
-void ok(bool passed, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	report(passed, false, fmt, args);
-	va_end(args);
-}
-
-void ok_strict(bool passed, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	report(passed, on_tcg(), fmt, args);
-	va_end(args);
-}
-
-void ok_hypervisor(bool passed, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	report(passed, !has_hypervisor(), fmt, args);
-	va_end(args);
-}
-
-void skip(const char *fmt, ...)
-{
-	va_list args;
-
-	print("ok %u # SKIP ", ++tests);
-	va_start(args, fmt);
-	vprint(fmt, args);
-	va_end(args);
-	put('\n');
-}
-
-int finish_tests(void)
-{
-	print("1..%u\n", tests);
-	return failures ? END_FAILED : END_PASSED;
-}
-
-void finish(int code)
-{
-	outl(0xf4, code);
-	/* no debug-exit device */
-	print("# end %d\n", code);
-	for (;;)
-		asm volatile("cli; hlt");
-}
-
-/* --- the C library's part ------------------------------------------------------ */
-void *memset(void *p, int c, size_t n)
-{
-	void *d = p;
-
-	asm volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
-	return p;
-}
-
-void *memcpy(void *to, const void *from, size_t n)
-{
-	void *d = to;
-
-	asm volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n) : : "memory");
-	return to;
-}
-
-int memcmp(const void *a, const void *b, size_t n)
-{
-	const u8 *p = a, *q = b;
-
-	for (; n; n--, p++, q++)
-		if (*p != *q)
-			return *p - *q;
-	return 0;
-}
-
-/* --- Multiboot ------------------------------------------------------------------- */
-unsigned long option(const char *name, unsigned long otherwise)
-{
-	const u32 *info = (const u32 *)(u64)boot_info;
-	const char *s;
-	size_t n = 0;
-
-	while (name[n])
-		n++;
-	if (boot_magic != 0x2badb002 || !(info[0] & 4))
-		return otherwise;
-	for (s = (const char *)(u64)info[4]; *s; s++) {
-		unsigned long v = 0;
-
-		if (memcmp(s, name, n) || s[n] != '=')
-			continue;
-		for (s += n + 1; *s >= '0' && *s <= '9'; s++)
-			v = v * 10 + *s - '0';
-		return v;
-	}
-	return otherwise;
-}
-
-u64 memory_end(void)
-{
-	const u32 *info = (const u32 *)(u64)boot_info;
-
-	if (boot_magic != 0x2badb002 || !(info[0] & 1))
-		return 16 << 20;
-	return (1ULL << 20) + 1024ULL * info[2];
-}
-
-static u64 heap;
-
-void *alloc(size_t bytes, size_t align)
-{
-	u64 p;
-
-	if (!heap)
-		heap = (u64)image_end;
-	p = (heap + align - 1) & -align;
-	heap = p + bytes;
-	if (heap > memory_end()) {
-		print("# out of memory\n");
-		finish(END_CRASHED);
-	}
-	return memset((void *)p, 0, bytes);
-}
-
-/* --- processor --------------------------------------------------------------------- */
-bool has_amd(void)
-{
-	return cpuid(0).b == 0x68747541;	/* Auth */
-}
-
-bool has_hypervisor(void)
-{
-	return cpuid(1).c & 1U << 31 && cpuid(0x40000000).b != 0x54474354;	/* TCGT */
-}
-
-bool on_tcg(void)
-{
-	struct regs4 r;
-
-	if (cpuid(0x80000000).a < 0x80000002)
-		return false;
-	r = cpuid(0x80000002);
-	return r.a == 0x554d4551 && r.b == 0x47435420;		/* QEMU TCG */
-}
-
-long try_rdmsr(u32 i, u64 *v)
-{
-	u32 a = 0, d = 0;
-	long vector = TRY("rdmsr", : "+a"(a), "+d"(d) : "c"(i));
-
-	*v = (u64)d << 32 | a;
-	return vector;
-}
-
-long try_wrmsr(u32 i, u64 v)
-{
-	return TRY("wrmsr", : : "c"(i), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
-}
-
-void dawdle(unsigned int n)
-{
-	while (n--)
-		pause();
-}
-
-void set_gate(unsigned int vector, u64 handler, unsigned int ist, unsigned int dpl)
+void set_gate(unsigned int vector, unsigned long handler, unsigned int ist, unsigned int dpl)
 {
 	idt[vector] = (struct gate){ handler, CS64, ist, 0x8e | dpl << 5, handler >> 16,
 				     handler >> 32, 0 };
@@ -336,12 +61,11 @@ static void crash(const struct frame *f)
 	      this_cpu()->id, f->vector, f->error, f->cs, f->rip, f->rflags, f->rsp, rcr2());
 	print("# rax %#lx rbx %#lx rcx %#lx rdx %#lx rsi %#lx rdi %#lx rbp %#lx\n",
 	      f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp);
-	print("not ok %u - crashed\n1..%u\n", tests + 1, tests + 1);
-	finish(END_CRASHED);
+	crashed("unexpected exception");
 }
 
 static u64 user_rsp, user_rip;
-u64 user_alias;
+unsigned long user_alias;
 
 void trap(struct frame *f)
 {
@@ -366,7 +90,7 @@ void trap(struct frame *f)
 	c->fixup = 0;
 }
 
-long run_user(void (*fn)(void), u64 arg)
+long run_user(void (*fn)(void), unsigned long arg)
 {
 	static u8 stack[8192] __attribute__((aligned(16)));
 	u64 rsp = (u64)stack + sizeof(stack) - 8 + user_alias;
