@@ -33,6 +33,11 @@
 	X(timer,	GUEST, 64,  "TSC-deadline timer: expiry, handler, EOI, back") \
 	X(fault_4k,	GUEST, 1024, "nested fault-in of a 4 KiB page that the host has") \
 	X(fault_2m,	GUEST, 24,  "nested fault-in of a 2 MiB page that the host has") \
+	X(cr3_switch,	GUEST, 256, "guest page-table switch: CR3 written, a page read") \
+	X(guest_fault,	GUEST, 256, "page fault that the guest handles by skipping") \
+	X(demand_zero,	GUEST, 16,  "1,000 pages touched, each cleared and mapped at its fault") \
+	X(invlpg,	GUEST, 256, "INVLPG of a mapped page")		\
+	X(remap,	GUEST, 256, "page mapped elsewhere: entry written, INVLPG, page read") \
 	X(create_vm,	HOST,  16,  "VM created")			\
 	X(create_vcpu,	HOST,  16,  "first vCPU created")		\
 	X(create,	HOST,  16,  "VM and first vCPU created")
@@ -57,9 +62,13 @@ enum bench_row {
 #define STACK		0x80000UL	/* its top */
 #define CODE		0x100000UL
 #define SAMPLES		0x200000UL
+#define TABLES		0x300000UL	/* the guest's own, for WINDOW */
 #define SMALL_GPA	0x40000000UL	/* region of 4 KiB pages, for fault_4k */
 #define LARGE_GPA	0x50000000UL	/* region of 2 MiB pages, for fault_2m */
 #define MMIO_GPA	0xd0000000UL
+
+#define WINDOW		0x8000000000UL	/* linear: where a process would live */
+#define WINDOW_PAGES	1000
 
 /* ports */
 #define PORT_DONE	0x80

@@ -51,6 +51,20 @@ asm(".globl irq_stub\n"
     "	hlt\n"
     ".text\n");
 
+struct frame {
+	u64 rip, cs, flags, rsp, ss;
+};
+
+/* A process's tables; the identity mapping is common to both. */
+struct space {
+	u64 pml4[512], pdpt[512], pd[512], pt[1024];
+};
+
+static struct space *const space = (void *)TABLES;
+
+#define PTE_TABLE	0x07UL
+#define PTE_USED	0x67UL	/* present, writable, user, accessed, dirty: as Linux writes it */
+
 static inline u64 rdmsr(u32 index)
 {
 	u32 a, d;
@@ -77,7 +91,7 @@ static inline u64 rdtsc(void)
  * is what the row `empty` counts.
  */
 #define OPERATION(name, text)						\
-static __attribute__((noinline)) u32 op_##name(u32 a, u32 d, u32 c, u64 b) \
+static __attribute__((noinline)) u32 op_##name(u32 a, u32 d, u64 c, u64 b) \
 {									\
 	register u32 r9 asm("r9") = a;					\
 	register u32 r10 asm("r10") = d;				\
@@ -110,6 +124,9 @@ OPERATION(load, "mov (%%rbx), %%eax")
 OPERATION(touch, "movb $1, (%%rbx)")
 OPERATION(self_ipi, "wrmsr\n1: cmpl $0, flag(%%rip)\nje 1b")
 OPERATION(halt, "sti\nhlt\ncli")
+OPERATION(cr3, "mov %%rbx, %%cr3\nmov (%%rcx), %%eax")
+OPERATION(invlpg, "invlpg (%%rbx)")
+OPERATION(remap, "mov %%rax, (%%rbx)\ninvlpg (%%rcx)\nmov (%%rcx), %%eax")
 
 /*
  * The guest spins; the time in which it does not spin is what the timer cost. Three
@@ -129,7 +146,64 @@ static u32 op_timer(u32 ahead)
 	return t1 - t0 - 3 * turns;
 }
 
-static void gate(unsigned int vector, const char *handler)
+/* Skips op_touch()'s MOVB, three bytes. */
+__attribute__((interrupt)) static void skip(struct frame *frame, u64 error)
+{
+	(void)error;
+	frame->rip += 3;
+}
+
+/* What a kernel does for anonymous memory: a zeroed page, and an entry that leads there. */
+__attribute__((interrupt)) static void demand(struct frame *frame, u64 error)
+{
+	u64 page, address, words = 512;
+	void *to;
+
+	(void)frame;
+	(void)error;
+	asm volatile("mov %%cr2, %0" : "=r"(address));
+	page = (address - WINDOW) / 4096;
+	address = SMALL_GPA + page * 4096;
+	to = (void *)address;
+	asm volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(0UL) : "memory");
+	*(volatile u64 *)&space[0].pt[page] = address | PTE_USED;
+}
+
+static u32 op_demand_zero(void)
+{
+	volatile u64 *pt = space[0].pt;
+	u64 t0;
+	u32 i, took;
+
+	t0 = rdtsc();
+	for (i = 0; i < WINDOW_PAGES; i++)
+		*(volatile char *)(WINDOW + i * 4096UL) = 1;
+	took = rdtsc() - t0;
+	for (i = 0; i < WINDOW_PAGES; i++)
+		pt[i] = 0;
+	asm volatile("mov %0, %%cr3" : : "r"(space[0].pml4) : "memory");
+	return took;
+}
+
+/* Two processes, each with one page at WINDOW; the first one's tables become current. */
+static void set_up_spaces(void)
+{
+	u32 i;
+
+	for (i = 0; i < 2; i++) {
+		struct space *s = &space[i];
+
+		s->pml4[0] = *(u64 *)PML4;
+		s->pml4[1] = (u64)s->pdpt | PTE_TABLE;
+		s->pdpt[0] = (u64)s->pd | PTE_TABLE;
+		s->pd[0] = (u64)s->pt | PTE_TABLE;
+		s->pd[1] = (u64)(s->pt + 512) | PTE_TABLE;
+		s->pt[0] = (SMALL_GPA + i * 4096) | PTE_USED;
+	}
+	asm volatile("mov %0, %%cr3" : : "r"(space[0].pml4) : "memory");
+}
+
+static void gate(unsigned int vector, const void *handler)
 {
 	u64 a = (u64)handler;
 
@@ -160,6 +234,8 @@ void guest_main(void)
 	u64 v;
 
 	set_up();
+	if (p->row >= ROW_cr3_switch && p->row <= ROW_remap)
+		set_up_spaces();
 	/* The samples' own page must not fault inside a sample. */
 	for (i = 0; i < n; i++)
 		samples[i] = 0;
@@ -243,6 +319,29 @@ void guest_main(void)
 	case ROW_fault_2m:
 		for (i = 0; i < n; i++)
 			samples[i] = op_touch(0, 0, 0, LARGE_GPA + i * 0x200000UL);
+		break;
+	case ROW_cr3_switch:
+		for (i = 0; i < n; i++)
+			samples[i] = op_cr3(0, 0, WINDOW, (u64)space[i % 2 ^ 1].pml4);
+		break;
+	case ROW_guest_fault:
+		gate(14, skip);
+		for (i = 0; i < n; i++)
+			samples[i] = op_touch(0, 0, 0, WINDOW + 4096);
+		break;
+	case ROW_demand_zero:
+		gate(14, demand);
+		for (i = 0; i < n; i++)
+			samples[i] = op_demand_zero();
+		break;
+	case ROW_invlpg:
+		for (i = 0; i < n; i++)
+			samples[i] = op_invlpg(*(volatile u32 *)WINDOW, 0, 0, WINDOW);
+		break;
+	case ROW_remap:
+		for (i = 0; i < n; i++)
+			samples[i] = op_remap((SMALL_GPA + i % 2 * 4096) | PTE_USED, 0, WINDOW,
+					      (u64)space[0].pt);
 		break;
 	}
 }
