@@ -67,8 +67,15 @@ bool emu_cond(const struct vireo_emu *e, u32 cond)
 	return r != (cond & 1);
 }
 
-/* E as a source of @size bytes, which need not be the operand size. */
-static int read_rm(struct vireo_emu *e, u64 *val, u32 size)
+/**
+ * emu_read_rm() - E as a source
+ * @e: context
+ * @val: result
+ * @size: its size, which need not be the operand size
+ *
+ * Return: enum vireo_emu_result.
+ */
+int emu_read_rm(struct vireo_emu *e, u64 *val, u32 size)
 {
 	struct emu_mem m;
 	int r;
@@ -81,8 +88,15 @@ static int read_rm(struct vireo_emu *e, u64 *val, u32 size)
 	return r ? r : emu_read(e, &m, val, size, 0);
 }
 
-/* E as a destination: memory is written, or the register. */
-static int write_rm(struct vireo_emu *e, u64 val, u32 size)
+/**
+ * emu_write_rm() - E as a destination: memory is written, or the register
+ * @e: context
+ * @val: value
+ * @size: its size, which need not be the operand size
+ *
+ * Return: enum vireo_emu_result.
+ */
+int emu_write_rm(struct vireo_emu *e, u64 val, u32 size)
 {
 	struct emu_mem m;
 	int r;
@@ -115,7 +129,7 @@ static int load(struct vireo_emu *e, u32 op)
 	else if (op == OP_MOVSXD)
 		/* With a prefix 66, which is discouraged, AMD still reads 32 bits. */
 		from = size < 4 && !(e->features & VIREO_EMU_F_AMD) ? size : 4;
-	r = read_rm(e, &val, from);
+	r = emu_read_rm(e, &val, from);
 	if (r)
 		return r;
 	switch (op) {
@@ -139,7 +153,7 @@ static int load(struct vireo_emu *e, u32 op)
 
 static int store(struct vireo_emu *e, u64 val, u32 size)
 {
-	int r = write_rm(e, val, size);
+	int r = emu_write_rm(e, val, size);
 
 	return r ? r : emu_finish(e);
 }
@@ -179,7 +193,7 @@ static int move(struct vireo_emu *e)
 	case EMU_F_EI:
 		return store(e, insn->imm, size);
 	case EMU_F_GE:
-		r = read_rm(e, &val, size);
+		r = emu_read_rm(e, &val, size);
 		if (r)
 			return r;
 		emu_reg_write(e, insn->reg, val, size);
@@ -265,7 +279,7 @@ static int bit_scan(struct vireo_emu *e, u32 op)
 	/* With F3 it is TZCNT or LZCNT, if the virtual processor has them. */
 	if (op != OP_POPCNT && (e->insn.prefix & VIREO_EMU_PFX_REPE))
 		return VIREO_EMU_UNHANDLED;
-	r = read_rm(e, &val, size);
+	r = emu_read_rm(e, &val, size);
 	if (r)
 		return r;
 	if (op == OP_POPCNT) {
@@ -294,7 +308,7 @@ static int crc32(struct vireo_emu *e)
 	u64 val;
 	int r;
 
-	r = read_rm(e, &val, size);
+	r = emu_read_rm(e, &val, size);
 	if (r)
 		return r;
 	for (n = 0; n < 8 * size; n++) {
@@ -351,7 +365,14 @@ static int move_other(struct vireo_emu *e, u32 op)
 	case OP_CRC32:
 		return crc32(e);
 	default: /* OP_MOV_TO_SEG */
-		return VIREO_EMU_UNHANDLED;
+		r = emu_read_rm(e, &val, 2);
+		if (!r)
+			r = emu_load_seg(e, insn->reg, val);
+		if (r)
+			return r;
+		if (insn->reg == VIREO_EMU_SS)
+			e->events |= VIREO_EMU_EV_MOVSS;
+		return emu_finish(e);
 	}
 }
 
@@ -491,6 +512,18 @@ static noinline int dispatch(struct vireo_emu *e)
 		return emu_pio(e);
 	case OP_MOVUPS ... OP_LDDQU:
 		return emu_vector(e);
+	case OP_JMP_FAR ... OP_IRET:
+		return emu_far(e);
+	case OP_INT3 ... OP_BOUND:
+		return emu_software_event(e);
+	case OP_SYSCALL ... OP_SYSEXIT:
+		return emu_fast_call(e);
+	case OP_LDS:
+		return emu_load_segments(e);
+	case OP_ARPL ... OP_LSL:
+		return emu_tables(e);
+	case OP_HLT ... OP_RSM:
+		return emu_system(e);
 	default:
 		return VIREO_EMU_UNHANDLED;
 	}

@@ -121,17 +121,20 @@ enum emu_op {
 	OP_MOVUPS, OP_MOVLPS, OP_MOVHPS, OP_MOVAPS, OP_MOVNTPS, OP_MOVD, OP_MOVD_ST,
 	OP_MOVDQ, OP_MOVQ_ST, OP_MOVNTDQ, OP_MOVNTDQA, OP_LDDQU,
 
-	/* For the next step: recognised, with rows of their own, but UNHANDLED. */
 	OP_JMP_FAR, OP_CALL_FAR, OP_JMP_FAR_IND, OP_CALL_FAR_IND, OP_RET_FAR, OP_IRET,
-	OP_INT3, OP_INT, OP_INTO, OP_INT1, OP_BOUND, OP_ARPL, OP_LDS,
+	OP_INT3, OP_INT, OP_INTO, OP_INT1, OP_BOUND,
+	OP_SYSCALL, OP_SYSRET, OP_SYSENTER, OP_SYSEXIT,
+	OP_LDS,
+	OP_ARPL, OP_SLDT, OP_STR, OP_LLDT, OP_LTR, OP_VERR, OP_VERW, OP_LAR, OP_LSL,
 	OP_HLT, OP_CPUID, OP_RDTSC, OP_RDTSCP, OP_RDPMC, OP_RDMSR, OP_WRMSR,
 	OP_INVD, OP_WBINVD, OP_INVLPG, OP_CLTS, OP_LMSW, OP_SMSW,
-	OP_SGDT, OP_SIDT, OP_LGDT, OP_LIDT, OP_SLDT, OP_STR, OP_LLDT, OP_LTR,
-	OP_VERR, OP_VERW, OP_LAR, OP_LSL,
+	OP_SGDT, OP_SIDT, OP_LGDT, OP_LIDT,
 	OP_MOV_FROM_CR, OP_MOV_TO_CR, OP_MOV_FROM_DR, OP_MOV_TO_DR,
-	OP_SYSCALL, OP_SYSRET, OP_SYSENTER, OP_SYSEXIT, OP_SWAPGS,
-	OP_XGETBV, OP_XSETBV, OP_MONITOR, OP_MWAIT, OP_HYPERCALL, OP_CLAC, OP_STAC,
-	OP_RSM, OP_XBEGIN, OP_EXTRQ,
+	OP_SWAPGS, OP_SEGBASE, OP_XGETBV, OP_XSETBV, OP_MONITOR, OP_MWAIT, OP_HYPERCALL,
+	OP_CLAC, OP_STAC, OP_RSM,
+
+	/* These only steer the decoder. */
+	OP_XBEGIN, OP_EXTRQ,
 
 	OP_COUNT,
 };
@@ -176,19 +179,51 @@ extern const u32 emu_vex_0f[8];
 /* Exceptions */
 #define EXC_DE			0
 #define EXC_DB			1
+#define EXC_BP			3
+#define EXC_OF			4
+#define EXC_BR			5
 #define EXC_UD			6
 #define EXC_NM			7
+#define EXC_TS			10
+#define EXC_NP			11
 #define EXC_SS			12
 #define EXC_GP			13
 #define EXC_AC			17
 
+#define CR0_PE			0x00000001u
 #define CR0_EM			0x00000004u
 #define CR0_TS			0x00000008u
 #define CR0_AM			0x00040000u
+#define CR0_PG			0x80000000u
 #define CR4_VME			0x00000001u
 #define CR4_PVI			0x00000002u
+#define CR4_TSD			0x00000004u
+#define CR4_DE			0x00000008u
+#define CR4_PCE			0x00000100u
 #define CR4_OSFXSR		0x00000200u
+#define CR4_UMIP		0x00000800u
+#define CR4_FSGSBASE		0x00010000u
 #define CR4_OSXSAVE		0x00040000u
+
+#define EFER_SCE		0x00000001u
+#define EFER_LMA		0x00000400u
+
+/* Types of system descriptors; those of a TSS without the busy bit */
+#define SYS_TSS16		1
+#define SYS_LDT			2
+#define SYS_CALL16		4
+#define SYS_TASK_GATE		5
+#define SYS_INT16		6
+#define SYS_TRAP16		7
+#define SYS_TSS32		9
+#define SYS_CALL32		12
+#define SYS_INT32		14
+#define SYS_TRAP32		15
+#define SYS_TSS_BUSY		2
+
+#define SEG_CODE		0x8	/* in the type of a segment with S set */
+#define SEG_CONFORMING		0x4	/* of code */
+#define SEG_RW			0x2	/* code: readable; data: writable */
 
 /**
  * emu_mask() - mask of the low bytes
@@ -213,6 +248,25 @@ static __always_inline u64 emu_sext(u64 val, u32 size)
 	u32 sh = 64 - 8 * size;
 
 	return (u64)((s64)(val << sh) >> sh);
+}
+
+static inline u32 emu_dpl(u32 attr)
+{
+	return (attr & VIREO_EMU_SEG_DPL) >> VIREO_EMU_SEG_DPL_SHIFT;
+}
+
+/**
+ * emu_canonical() - is it a canonical address?
+ * @e: context
+ * @la: linear address
+ *
+ * Return: true if it is.
+ */
+static inline bool emu_canonical(const struct vireo_emu *e, u64 la)
+{
+	u32 sh = e->features & VIREO_EMU_F_LA57 ? 7 : 16;
+
+	return (u64)((s64)(la << sh) >> sh) == la;
 }
 
 static inline bool emu_is_prot(const struct vireo_emu *e)
@@ -463,8 +517,119 @@ int emu_pio(struct vireo_emu *e);
 int emu_vector(struct vireo_emu *e);
 int emu_resume_mmio(struct vireo_emu *e);
 
+int emu_load_segments(struct vireo_emu *e);
+int emu_tables(struct vireo_emu *e);
+int emu_far(struct vireo_emu *e);
+int emu_software_event(struct vireo_emu *e);
+int emu_fast_call(struct vireo_emu *e);
+int emu_system(struct vireo_emu *e);
+
+/* segment.c */
+
+/**
+ * struct emu_desc - a descriptor that was read
+ * @s: as it would be loaded
+ * @lo: its 8 bytes
+ * @hi: for system descriptors of long mode: the following 8
+ * @la: where it is
+ */
+struct emu_desc {
+	struct vireo_emu_segment s;
+	u64 lo;
+	u64 hi;
+	u64 la;
+};
+
+/* How a check of descriptors reports: the vector, and EXT of its error code */
+struct emu_blame {
+	u8 vector;
+	u8 ext;
+};
+
+u32 emu_cpl(struct vireo_emu *e);
+bool emu_long_mode(struct vireo_emu *e);
+void emu_update_mode(struct vireo_emu *e);
+bool emu_can_segment(const struct vireo_emu *e);
+int emu_mem_read(struct vireo_emu *e, u64 la, void *data, u32 len, u32 flags);
+int emu_mem_write(struct vireo_emu *e, u64 la, const void *data, u32 len, u32 flags);
+int emu_mem_probe(struct vireo_emu *e, u64 la, u32 len, u32 flags);
+int emu_selector_fault(struct vireo_emu *e, struct emu_blame b, u16 sel);
+int emu_desc_read(struct vireo_emu *e, u16 sel, struct emu_blame b, struct emu_desc *d);
+int emu_desc_high(struct vireo_emu *e, struct emu_blame b, struct emu_desc *d);
+int emu_desc_change(struct vireo_emu *e, struct emu_desc *d, u8 set, u8 clear);
+int emu_desc_accessed(struct vireo_emu *e, struct emu_desc *d);
+void emu_set_seg(struct vireo_emu *e, u32 seg, const struct vireo_emu_segment *s);
+void emu_real_seg(struct vireo_emu *e, u32 seg, u16 sel, struct vireo_emu_segment *s);
+void emu_null_seg(struct vireo_emu *e, u32 seg, u16 sel, u32 cpl, struct vireo_emu_segment *s);
+int emu_check_stack_seg(struct vireo_emu *e, u16 sel, u32 cpl, struct emu_blame b,
+			struct emu_desc *d);
+int emu_check_data_seg(struct vireo_emu *e, u16 sel, u32 cpl, struct emu_blame b,
+		       struct emu_desc *d);
+int emu_load_seg(struct vireo_emu *e, u32 seg, u16 sel);
+int emu_read_rm(struct vireo_emu *e, u64 *val, u32 size);
+int emu_write_rm(struct vireo_emu *e, u64 val, u32 size);
+
+/* far.c */
+int emu_check_offset(struct vireo_emu *e, const struct vireo_emu_segment *cs, u64 rip, u32 ext);
+int emu_check_code(struct vireo_emu *e, const struct emu_desc *d, u32 ext);
+void emu_set_cs(struct vireo_emu *e, struct emu_desc *d, u32 cpl);
+int emu_inner_stack(struct vireo_emu *e, u32 cpl, u32 ist, u32 ext, struct emu_desc *d, u64 *sp);
+
+/* task.c */
+
+/**
+ * struct emu_task - why to switch to another task
+ * @reason: enum vireo_emu_task
+ * @has_error: push an error code in the new task
+ * @error_code: which
+ * @rip: of the old task, to be saved
+ * @flags: of the old task, to be saved
+ */
+struct emu_task {
+	u32 reason;
+	bool has_error;
+	u32 error_code;
+	u64 rip;
+	u64 flags;
+};
+
+int emu_task_switch(struct vireo_emu *e, u16 sel, const struct emu_task *task);
+
 /* stack.c */
+
+/**
+ * struct emu_frame - several values that are pushed all or not at all
+ * @size: of each: 2, 4 or 8
+ * @flags: enum vireo_emu_access
+ * @code: error code of #SS
+ * @at: where the lowest is in @data
+ * @code64: no segmentation
+ * @base: of the stack segment
+ * @top: stack pointer before
+ * @mask: width of the stack pointer
+ * @data: filled from its end; 4 values and 31 parameters of a call gate are the most
+ */
+struct emu_frame {
+	u32 size;
+	u32 flags;
+	u32 code;
+	u32 at;
+	bool code64;
+	u64 base;
+	u64 top;
+	u64 mask;
+	u8 data[35 * 4 + 4];
+};
+
+void emu_frame_init(struct emu_frame *f, u32 size, u32 flags, u32 code);
+void emu_frame_push(struct emu_frame *f, u64 val);
+int emu_frame_probe(struct vireo_emu *e, struct emu_frame *f, const struct vireo_emu_segment *ss,
+		    u64 *sp, bool code64);
+int emu_frame_write(struct vireo_emu *e, const struct emu_frame *f);
+
 u32 emu_stack_size(struct vireo_emu *e);
+u64 emu_get_sp(struct vireo_emu *e);
+void emu_set_sp(struct vireo_emu *e, u64 sp);
 int emu_push(struct vireo_emu *e, u64 val, u32 size, u64 *sp);
 int emu_pop(struct vireo_emu *e, u64 *val, u32 size, u64 *sp);
 

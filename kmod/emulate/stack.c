@@ -21,12 +21,23 @@ u32 emu_stack_size(struct vireo_emu *e)
 	return emu_seg(e, VIREO_EMU_SS)->attr & VIREO_EMU_SEG_DB ? 4 : 2;
 }
 
-static u64 get_sp(struct vireo_emu *e)
+/**
+ * emu_get_sp() - the stack pointer
+ * @e: context
+ *
+ * Return: as wide as the stack segment says.
+ */
+u64 emu_get_sp(struct vireo_emu *e)
 {
 	return e->regs[VIREO_EMU_RSP] & emu_mask(emu_stack_size(e));
 }
 
-static void set_sp(struct vireo_emu *e, u64 sp)
+/**
+ * emu_set_sp() - set the stack pointer
+ * @e: context
+ * @sp: new value
+ */
+void emu_set_sp(struct vireo_emu *e, u64 sp)
 {
 	/* A 32-bit stack pointer of compatibility mode clears the upper half. */
 	emu_reg_update(e, VIREO_EMU_RSP, sp, emu_stack_size(e));
@@ -84,14 +95,123 @@ int emu_pop(struct vireo_emu *e, u64 *val, u32 size, u64 *sp)
 	return r;
 }
 
+/**
+ * emu_frame_init() - begin a frame
+ * @f: frame
+ * @size: of its elements: 2, 4 or 8
+ * @flags: enum vireo_emu_access
+ * @code: error code of #SS, if there is no room for it
+ */
+void emu_frame_init(struct emu_frame *f, u32 size, u32 flags, u32 code)
+{
+	f->size = size;
+	f->flags = flags;
+	f->code = code;
+	f->at = sizeof(f->data);
+}
+
+/**
+ * emu_frame_push() - one more element, below those that are there
+ * @f: frame
+ * @val: value, truncated to the size of elements
+ */
+void emu_frame_push(struct emu_frame *f, u64 val)
+{
+	f->at -= f->size;
+	memcpy(f->data + f->at, &val, f->size);
+}
+
+/* Is it within the limit of a stack segment? */
+static bool in_stack(const struct vireo_emu_segment *s, u64 ea, u32 size)
+{
+	u64 last = ea + size - 1;
+
+	if (s->attr & VIREO_EMU_SEG_UNUSABLE)
+		return false;
+	if ((s->attr & 0xc) == 4)
+		return ea > s->limit && last <= (s->attr & VIREO_EMU_SEG_DB ? 0xffffffffu : 0xffff);
+	return last <= s->limit;
+}
+
+/**
+ * emu_frame_probe() - find the place for a frame, and see that it can be written
+ * @e: context
+ * @f: frame, complete
+ * @ss: stack segment
+ * @sp: in: stack pointer; out: below the frame
+ * @code64: the stack is that of 64-bit code
+ *
+ * Return: enum vireo_emu_result.
+ */
+int emu_frame_probe(struct vireo_emu *e, struct emu_frame *f, const struct vireo_emu_segment *ss,
+		    u64 *sp, bool code64)
+{
+	u32 total = sizeof(f->data) - f->at, size = f->size, n;
+	u64 mask = code64 ? ~0ULL : ss->attr & VIREO_EMU_SEG_DB ? 0xffffffff : 0xffff;
+	u64 top = *sp & mask, to = (top - total) & mask;
+	int r;
+
+	f->base = code64 ? 0 : ss->base;
+	f->top = top;
+	f->mask = mask;
+	f->code64 = code64;
+	/* From the top, as it would be pushed: that is the order of faults. */
+	for (n = 1; n <= total / size; n++) {
+		u64 ea = (top - n * size) & mask, la = f->base + ea;
+
+		if (code64 ? !emu_canonical(e, la) || !emu_canonical(e, la + size - 1) :
+			     !in_stack(ss, ea, size))
+			return vireo_emu_fault(e, EXC_SS, f->code);
+		if (!code64)
+			la = (u32)la;
+		if ((e->rflags & FL_AC) && !(f->flags & VIREO_EMU_ACC_INNER)) {
+			r = emu_check_alignment(e, la, size);
+			if (r)
+				return r;
+		}
+		/* Once for each page */
+		if (n > 1 && (la & 0xfff) + size < 0x1000)
+			continue;
+		r = emu_mem_probe(e, la, size, f->flags);
+		if (r)
+			return r;
+	}
+	*sp = to;
+	return VIREO_EMU_OK;
+}
+
+/**
+ * emu_frame_write() - write a frame that has been probed
+ * @e: context
+ * @f: frame
+ *
+ * Return: enum vireo_emu_result.
+ */
+int emu_frame_write(struct vireo_emu *e, const struct emu_frame *f)
+{
+	u32 total = sizeof(f->data) - f->at, size = f->size, n;
+
+	for (n = 1; n <= total / size; n++) {
+		u64 la = f->base + ((f->top - n * size) & f->mask);
+		int r;
+
+		if (!f->code64)
+			la = (u32)la;
+		r = emu_mem_write(e, la, f->data + sizeof(f->data) - n * size, size, f->flags);
+		if (r)
+			return r;
+	}
+	return VIREO_EMU_OK;
+}
+
 static int push(struct vireo_emu *e, u64 val)
 {
-	u64 sp = get_sp(e);
+	u64 sp = emu_get_sp(e);
 	int r = emu_push(e, val, e->insn.op_size, &sp);
 
 	if (r)
 		return r;
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	return emu_finish(e);
 }
 
@@ -124,7 +244,7 @@ static int push_rm(struct vireo_emu *e)
 static int pop_rm(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size;
-	u64 val, sp = get_sp(e), rsp = e->regs[VIREO_EMU_RSP];
+	u64 val, sp = emu_get_sp(e), rsp = e->regs[VIREO_EMU_RSP];
 	struct emu_mem m;
 	int r;
 
@@ -132,7 +252,7 @@ static int pop_rm(struct vireo_emu *e)
 	if (r)
 		return r;
 	/* The address of the destination is computed with the new stack pointer. */
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	if (!(e->insn.entry & EMU_MODRM) || e->insn.modrm >= 0xc0) {
 		emu_reg_write(e, e->insn.rm, val, size);
 		return emu_finish(e);
@@ -167,7 +287,7 @@ static int probe_down(struct vireo_emu *e, const struct emu_mem *m, u32 size, u3
 static int push_all(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size, n, total = 8 * size;
-	u64 sp = get_sp(e), to = (sp - total) & emu_mask(emu_stack_size(e));
+	u64 sp = emu_get_sp(e), to = (sp - total) & emu_mask(emu_stack_size(e));
 	struct emu_mem m;
 	u8 buf[32];
 	int r;
@@ -187,14 +307,14 @@ static int push_all(struct vireo_emu *e)
 	r = emu_write_wide(e, &m, buf, total);
 	if (r)
 		return r;
-	set_sp(e, to);
+	emu_set_sp(e, to);
 	return emu_finish(e);
 }
 
 static int pop_all(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size, n, total = 8 * size;
-	u64 sp = get_sp(e), to = (sp + total) & emu_mask(emu_stack_size(e));
+	u64 sp = emu_get_sp(e), to = (sp + total) & emu_mask(emu_stack_size(e));
 	struct emu_mem m;
 	u8 buf[32];
 	int r;
@@ -213,7 +333,7 @@ static int pop_all(struct vireo_emu *e)
 		if (VIREO_EMU_RDI - n != VIREO_EMU_RSP)
 			emu_reg_update(e, VIREO_EMU_RDI - n, val, size);
 	}
-	set_sp(e, to);
+	emu_set_sp(e, to);
 	return emu_finish(e);
 }
 
@@ -241,7 +361,7 @@ static int push_flags(struct vireo_emu *e)
 static int pop_flags(struct vireo_emu *e)
 {
 	const u64 word = FL_ARITH | FL_TF | FL_DF | FL_NT;
-	u64 val, sp = get_sp(e), mask = word, old = e->rflags;
+	u64 val, sp = emu_get_sp(e), mask = word, old = e->rflags;
 	u32 size = e->insn.op_size, cpl = 0;
 	bool vme = false;
 	int r;
@@ -276,7 +396,7 @@ static int pop_flags(struct vireo_emu *e)
 		else if (!cpl)
 			mask |= FL_IF;
 	}
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	/* A TF that it sets traps after the next instruction, one it clears after this. */
 	r = emu_finish(e);
 	e->rflags = (e->rflags & ~mask) | (val & mask) | FL_FIXED;
@@ -286,7 +406,7 @@ static int pop_flags(struct vireo_emu *e)
 static int enter(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size, level = e->insn.sel & 31, width = emu_stack_size(e);
-	u64 mask = emu_mask(width), sp = get_sp(e), frame = (sp - size) & mask, to;
+	u64 mask = emu_mask(width), sp = emu_get_sp(e), frame = (sp - size) & mask, to;
 	struct emu_mem m, top;
 	u64 buf[2];
 	int r;
@@ -316,7 +436,7 @@ static int enter(struct vireo_emu *e)
 	if (r)
 		return r;
 	emu_reg_update(e, VIREO_EMU_RBP, frame, size);
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	return emu_finish(e);
 }
 
@@ -328,7 +448,7 @@ static int leave(struct vireo_emu *e)
 	if (r)
 		return r;
 	emu_reg_update(e, VIREO_EMU_RBP, val, e->insn.op_size);
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	return emu_finish(e);
 }
 
@@ -336,6 +456,27 @@ static int leave(struct vireo_emu *e)
 static int push_segment(struct vireo_emu *e)
 {
 	return push(e, emu_seg(e, e->insn.opcode >> 3 & 7)->selector);
+}
+
+static int pop_segment(struct vireo_emu *e)
+{
+	u32 seg = e->insn.opcode >> 3 & 7;
+	u64 sp = emu_get_sp(e), rsp = e->regs[VIREO_EMU_RSP], val;
+	int r;
+
+	r = emu_pop(e, &val, e->insn.op_size, &sp);
+	if (r)
+		return r;
+	/* POP SS: the width of the stack pointer is still that of the old segment. */
+	emu_set_sp(e, sp);
+	r = emu_load_seg(e, seg, val);
+	if (r) {
+		e->regs[VIREO_EMU_RSP] = rsp;
+		return r;
+	}
+	if (seg == VIREO_EMU_SS)
+		e->events |= VIREO_EMU_EV_MOVSS;
+	return emu_finish(e);
 }
 
 /**
@@ -368,7 +509,7 @@ int emu_stack(struct vireo_emu *e)
 	case OP_LEAVE:
 		return leave(e);
 	default: /* OP_POP_SEG */
-		return VIREO_EMU_UNHANDLED;
+		return pop_segment(e);
 	}
 }
 
@@ -401,7 +542,7 @@ static int branch(struct vireo_emu *e, bool taken)
 
 static int call(struct vireo_emu *e, u64 target)
 {
-	u64 sp = get_sp(e);
+	u64 sp = emu_get_sp(e);
 	int r;
 
 	r = check_target(e, &target);
@@ -409,13 +550,13 @@ static int call(struct vireo_emu *e, u64 target)
 		r = emu_push(e, e->rip + e->insn.len, e->insn.op_size, &sp);
 	if (r)
 		return r;
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	return emu_retire(e, target);
 }
 
 static int ret(struct vireo_emu *e)
 {
-	u64 sp = get_sp(e), target;
+	u64 sp = emu_get_sp(e), target;
 	int r;
 
 	r = emu_pop(e, &target, e->insn.op_size, &sp);
@@ -425,7 +566,7 @@ static int ret(struct vireo_emu *e)
 		return r;
 	if (e->insn.entry & EMU_I_MASK)
 		sp = (sp + e->insn.imm) & emu_mask(emu_stack_size(e));
-	set_sp(e, sp);
+	emu_set_sp(e, sp);
 	return emu_retire(e, target);
 }
 
