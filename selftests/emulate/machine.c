@@ -57,7 +57,7 @@ static int fault(struct vireo_emu *e, u64 la, bool write, u32 flags)
 
 	if (kind_of(m, la) == PG_RO)
 		err |= 1;
-	if (m->cpl == 3 && !(flags & VIREO_EMU_ACC_SYSTEM))
+	if (m->cpl == 3 && !(flags & (VIREO_EMU_ACC_SYSTEM | VIREO_EMU_ACC_INNER)))
 		err |= 4;
 	return vireo_emu_page_fault(e, la, err);
 }
@@ -78,6 +78,8 @@ static int m_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 len, u32
 		memcpy(data, machine_at(m, la), len);
 		return VIREO_EMU_OK;
 	case PG_MMIO:
+		if (flags & VIREO_EMU_ACC_MEMORY)
+			return VIREO_EMU_UNHANDLED;
 		m->dev_reads++;
 		if (m->async) {
 			m->pending = true;
@@ -121,6 +123,8 @@ static int m_write(struct vireo_emu *e, u64 la, u64 gpa, const void *data, u32 l
 		memcpy(machine_at(m, la), data, len);
 		return VIREO_EMU_OK;
 	case PG_MMIO:
+		if (flags & VIREO_EMU_ACC_MEMORY)
+			return VIREO_EMU_UNHANDLED;
 		return post(m, la, data, len);
 	default:
 		return fault(e, la, true, flags);
@@ -151,6 +155,8 @@ static int m_cmpxchg(struct vireo_emu *e, u64 la, u64 gpa, void *old, const void
 			memcpy(machine_at(m, la), new, len);
 		return VIREO_EMU_OK;
 	case PG_MMIO:
+		if (flags & VIREO_EMU_ACC_MEMORY)
+			return VIREO_EMU_UNHANDLED;
 		return post(m, la, new, len);
 	default:
 		return fault(e, la, true, flags);
@@ -161,8 +167,11 @@ static int m_probe(struct vireo_emu *e, u64 la, u32 len, u32 flags)
 {
 	ASSERT(len >= 1 && (la & 0xfff) + len <= 4096);
 	switch (kind_of(of(e), la)) {
-	case PG_RW:
 	case PG_MMIO:
+		if (flags & VIREO_EMU_ACC_MEMORY)
+			return VIREO_EMU_UNHANDLED;
+		return VIREO_EMU_OK;
+	case PG_RW:
 		return VIREO_EMU_OK;
 	default:
 		return fault(e, la, true, flags);
@@ -225,9 +234,136 @@ static u32 m_get_cpl(struct vireo_emu *e)
 	return of(e)->cpl;
 }
 
+static void m_set_seg(struct vireo_emu *e, u32 seg, const struct vireo_emu_segment *s)
+{
+	ASSERT(seg < VIREO_EMU_NR_SEGS);
+	of(e)->seg[seg] = *s;
+	if (seg == VIREO_EMU_SS)
+		of(e)->cpl = s->attr >> VIREO_EMU_SEG_DPL_SHIFT & 3;
+}
+
+static void m_get_dt(struct vireo_emu *e, u32 dt, u64 *base, u16 *limit)
+{
+	ASSERT(dt <= VIREO_EMU_IDTR);
+	*base = of(e)->dt_base[dt];
+	*limit = of(e)->dt_limit[dt];
+}
+
+static void m_set_dt(struct vireo_emu *e, u32 dt, u64 base, u16 limit)
+{
+	ASSERT(dt <= VIREO_EMU_IDTR);
+	of(e)->dt_base[dt] = base;
+	of(e)->dt_limit[dt] = limit;
+}
+
+static u64 *cr_of(struct machine *m, u32 nr)
+{
+	switch (nr) {
+	case 0:
+		return &m->cr0;
+	case 2:
+		return &m->cr2;
+	case 3:
+		return &m->cr3;
+	case 4:
+		return &m->cr4;
+	default:
+		ASSERT(nr == 8);
+		return &m->cr8;
+	}
+}
+
 static u64 m_get_cr(struct vireo_emu *e, u32 nr)
 {
-	return nr == 0 ? of(e)->cr0 : nr == 4 ? of(e)->cr4 : 0;
+	return *cr_of(of(e), nr);
+}
+
+/* Not all checks, but the one of the architecture that everybody knows. */
+static int m_set_cr(struct vireo_emu *e, u32 nr, u64 val)
+{
+	struct machine *m = of(e);
+
+	if (nr == 0 && (val & 0x80000001) == 0x80000000)
+		return vireo_emu_fault(e, 13, 0);
+	*cr_of(m, nr) = val;
+	if (nr == 0 && (m->efer & 0x100)) {
+		m->efer &= ~0x400ULL;
+		m->efer |= val >> 31 << 10 & 0x400;
+	}
+	return VIREO_EMU_OK;
+}
+
+static int m_get_dr(struct vireo_emu *e, u32 nr, u64 *val)
+{
+	ASSERT(nr < 4 || nr == 6 || nr == 7);
+	*val = of(e)->dr[nr];
+	return VIREO_EMU_OK;
+}
+
+static int m_set_dr(struct vireo_emu *e, u32 nr, u64 val)
+{
+	ASSERT(nr < 4 || nr == 6 || nr == 7);
+	of(e)->dr[nr] = val;
+	return VIREO_EMU_OK;
+}
+
+static u64 m_get_efer(struct vireo_emu *e)
+{
+	return of(e)->efer;
+}
+
+/* The value of an MSR, which comes into being if there is room. */
+u64 *machine_msr(struct machine *m, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < 16; i++) {
+		if (!m->msr[i].nr)
+			m->msr[i].nr = nr;
+		if (m->msr[i].nr == nr)
+			return &m->msr[i].val;
+	}
+	return NULL;
+}
+
+static u64 *find_msr(struct machine *m, u32 nr)
+{
+	u32 i;
+
+	if (nr == 0xc0000080)
+		return &m->efer;
+	for (i = 0; nr && i < 16; i++) {
+		if (m->msr[i].nr == nr)
+			return &m->msr[i].val;
+	}
+	return NULL;
+}
+
+static int m_get_msr(struct vireo_emu *e, u32 nr, u64 *val)
+{
+	u64 *p = find_msr(of(e), nr);
+
+	if (!p)
+		return vireo_emu_fault(e, 13, 0);
+	*val = *p;
+	return VIREO_EMU_OK;
+}
+
+static int m_set_msr(struct vireo_emu *e, u32 nr, u64 val)
+{
+	u64 *p = find_msr(of(e), nr);
+
+	if (!p)
+		return vireo_emu_fault(e, 13, 0);
+	*p = val;
+	return VIREO_EMU_OK;
+}
+
+static int m_sysop(struct vireo_emu *e, u32 op, u64 arg)
+{
+	of(e)->last_sysop = op + 1;
+	of(e)->sysop_arg = arg;
+	return VIREO_EMU_OK;
 }
 
 static u64 m_get_xcr0(struct vireo_emu *e)
@@ -262,8 +398,18 @@ const struct vireo_emu_ops machine_ops = {
 	.pio_out = m_pio_out,
 	.seg_base = m_seg_base,
 	.get_seg = m_get_seg,
+	.set_seg = m_set_seg,
+	.get_dt = m_get_dt,
+	.set_dt = m_set_dt,
 	.get_cpl = m_get_cpl,
 	.get_cr = m_get_cr,
+	.set_cr = m_set_cr,
+	.get_dr = m_get_dr,
+	.set_dr = m_set_dr,
+	.get_efer = m_get_efer,
+	.get_msr = m_get_msr,
+	.set_msr = m_set_msr,
+	.sysop = m_sysop,
 	.get_xcr0 = m_get_xcr0,
 	.get_vec = m_get_vec,
 	.set_vec = m_set_vec,
@@ -309,8 +455,14 @@ void machine_init(struct machine *m, u32 mode)
 		for (i = 0; i < VIREO_EMU_NR_DATA_SEGS; i++)
 			m->seg[i].base = m->mem_base;
 	}
+	m->seg[VIREO_EMU_LDTR].attr = VIREO_EMU_SEG_UNUSABLE;
 	m->seg[VIREO_EMU_TR].attr = 0x8b;
 	m->seg[VIREO_EMU_TR].limit = 0x67;
+	m->efer = mode == VIREO_EMU_PROT64 ? 0x501 : 0;
+	if (m->cpl)
+		m->seg[VIREO_EMU_SS].attr |= VIREO_EMU_SEG_DPL;
+	if (mode < VIREO_EMU_PROT16)
+		m->dt_limit[VIREO_EMU_IDTR] = 0x3ff;
 }
 
 /* Decode and execute once. */

@@ -36,7 +36,16 @@ struct machine {
 	u8 *mem;
 	u8 kind[PAGES];
 	struct vireo_emu_segment seg[VIREO_EMU_NR_SEGS];
-	u64 cr0, cr4, xcr0;
+	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+	u64 dr[8];
+	u64 dt_base[2];
+	u16 dt_limit[2];
+	u32 last_sysop;			/* 1 + enum vireo_emu_sysop */
+	u64 sysop_arg;
+	struct {
+		u32 nr;
+		u64 val;
+	} msr[16];			/* those that exist; nr 0: none */
 	u32 cpl;
 	u8 vec[16][64];
 
@@ -67,6 +76,7 @@ extern const struct vireo_emu_ops machine_ops;
 
 void machine_init(struct machine *m, u32 mode);
 u8 *machine_at(struct machine *m, u64 la);
+u64 *machine_msr(struct machine *m, u32 nr);
 int machine_step(struct machine *m, const u8 *bytes, u32 len);
 int machine_run(struct machine *m, const u8 *bytes, u32 len);
 void machine_answer(struct machine *m);

@@ -48,6 +48,9 @@ static const char *accepted_more(const struct vireo_emu_insn *i)
 		switch (i->opcode) {
 		case 0x07:
 			return "SYSRET outside of long mode is looked at when executed";
+		case 0x34:
+		case 0x35:
+			return "SYSENTER in real mode is #GP, not #UD";
 		case 0x0f:
 			return "3DNow!: undefined suffixes";
 		case 0x1a:
@@ -111,8 +114,6 @@ static const char *refused_more(const ZydisDecodedInstruction *z, u32 mode, bool
 	case ZYDIS_MNEMONIC_SKINIT:
 	case ZYDIS_MNEMONIC_INVLPGA:
 	case ZYDIS_MNEMONIC_GETSEC:
-	case ZYDIS_MNEMONIC_SYSENTER:
-	case ZYDIS_MNEMONIC_SYSEXIT:
 		return mode < VIREO_EMU_PROT16 ? "not recognised in real mode" : NULL;
 	case ZYDIS_MNEMONIC_NOP:
 		return amd ? "PREFETCH with a register at AMD" : NULL;
