@@ -26,6 +26,8 @@
 	X(pio_read,	GUEST, 256, "PIO read from user space")		\
 	X(mmio_write,	GUEST, 256, "MMIO write to user space and back") \
 	X(mmio_read,	GUEST, 256, "MMIO read from user space")	\
+	X(xapic_read,	GUEST, 256, "local APIC register read by MMIO (interpreted in the kernel)") \
+	X(xapic_write,	GUEST, 256, "local APIC register written by MMIO (interpreted in the kernel)") \
 	X(run_exit,	HOST,  256, "run ioctl that exits at once")	\
 	X(self_ipi,	GUEST, 256, "self-IPI (x2APIC) until the handler has returned") \
 	X(msi,		HOST,  256, "MSI from user space, run, handler, EOI, exit") \
@@ -66,6 +68,7 @@ enum bench_row {
 #define SMALL_GPA	0x40000000UL	/* region of 4 KiB pages, for fault_4k */
 #define LARGE_GPA	0x50000000UL	/* region of 2 MiB pages, for fault_2m */
 #define MMIO_GPA	0xd0000000UL
+#define XAPIC_GPA	0xfee00000UL
 
 #define WINDOW		0x8000000000UL	/* linear: where a process would live */
 #define WINDOW_PAGES	1000

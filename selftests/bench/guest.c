@@ -210,7 +210,7 @@ static void gate(unsigned int vector, const void *handler)
 	idt[vector] = (struct gate){ a, 8, 0, 0x8e, a >> 16, a >> 32, 0 };
 }
 
-static void set_up(void)
+static void set_up(u32 row)
 {
 	struct { unsigned short limit; u64 base; } __attribute__((packed)) idtr = {
 		sizeof(idt) - 1, (u64)idt };
@@ -220,6 +220,8 @@ static void set_up(void)
 		gate(i, fail_stub);
 	gate(VECTOR, irq_stub);
 	asm volatile("lidt %0" : : "m"(idtr));
+	if (row == ROW_xapic_read || row == ROW_xapic_write)
+		return;
 	/* x2APIC, software-enabled, timer in TSC-deadline mode */
 	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
 	wrmsr(0x80f, 0x1ff);
@@ -233,7 +235,7 @@ void guest_main(void)
 	u32 i, n = p->samples;
 	u64 v;
 
-	set_up();
+	set_up(p->row);
 	if (p->row >= ROW_cr3_switch && p->row <= ROW_remap)
 		set_up_spaces();
 	/* The samples' own page must not fault inside a sample. */
@@ -288,6 +290,16 @@ void guest_main(void)
 	case ROW_mmio_read:
 		for (i = 0; i < n; i++)
 			samples[i] = op_load(0, 0, 0, MMIO_GPA);
+		break;
+	case ROW_xapic_read:
+		/* the version */
+		for (i = 0; i < n; i++)
+			samples[i] = op_load(0, 0, 0, XAPIC_GPA + 0x30);
+		break;
+	case ROW_xapic_write:
+		/* the destination of an IPI that is not sent */
+		for (i = 0; i < n; i++)
+			samples[i] = op_store(0, 0, 0, XAPIC_GPA + 0x310);
 		break;
 	case ROW_self_ipi:
 		asm volatile("sti");
