@@ -334,6 +334,8 @@ static int move_other(struct vireo_emu *e, u32 op)
 			return load(e, op);
 		return store(e, swap_bytes(emu_reg_read(e, insn->reg, size), size), size);
 	case OP_MOVNTI:
+		/* There is no form of 16 bits, not even in 16-bit modes. */
+		size = size == 8 ? 8 : 4;
 		return store(e, emu_reg_read(e, insn->reg, size), size);
 	case OP_MOV_MOFFS:
 		return move_moffs(e);

@@ -55,6 +55,7 @@ run "execute" "$O/plain/test_execute" 200000
 run "execute, sanitized" "$O/san/test_execute" 20000
 run "against this processor" "$O/plain/test_native" 1500000 "${SEED:-1}"
 run "against this processor, sanitized" "$O/san/test_native" 150000 2
+run "against Unicorn" "$O/plain/test_unicorn" 40000 "${SEED:-1}"
 run "instructions retired for MMIO" "$O/count"
 
 if [ -x "$O/fuzz" ]; then
