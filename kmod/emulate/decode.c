@@ -235,12 +235,11 @@ static u32 decode_special(struct vireo_emu_insn *insn, u32 ent, u32 features)
 			return OP_XCHG | EMU_F_O;
 		return ent;
 	case OP_MOV_TO_SEG:
-		if (insn->reg == VIREO_EMU_CS)
-			return OP_UD;
-		fallthrough;
 	case OP_MOV_FROM_SEG:
 		/* REX.R does not reach segment registers. */
 		insn->reg &= 7;
+		if (EMU_OP(ent) == OP_MOV_TO_SEG && insn->reg == VIREO_EMU_CS)
+			return OP_UD;
 		return insn->reg < VIREO_EMU_NR_DATA_SEGS ? ent : OP_UD;
 	case OP_MOV_FROM_CR:
 	case OP_MOV_TO_CR:

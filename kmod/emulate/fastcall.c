@@ -88,10 +88,9 @@ static int sys_ret(struct vireo_emu *e)
 	u32 sel;
 	int r;
 
-	if (!(e->ops->get_efer(e) & EFER_SCE) ||
-	    (amd ? !emu_is_prot(e) : e->mode != VIREO_EMU_PROT64))
+	if (!(e->ops->get_efer(e) & EFER_SCE) || (!amd && e->mode != VIREO_EMU_PROT64))
 		return emu_ud(e);
-	if (emu_cpl(e))
+	if (!emu_is_prot(e) || emu_cpl(e))
 		return emu_gp(e);
 	if (to64 && !amd && !emu_canonical(e, rip))
 		return emu_gp(e);

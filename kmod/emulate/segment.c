@@ -463,7 +463,7 @@ int emu_load_seg(struct vireo_emu *e, u32 seg, u16 sel)
 int emu_load_segments(struct vireo_emu *e)
 {
 	static const u8 seg_0f[] = {
-		[0] = VIREO_EMU_SS, [2] = VIREO_EMU_FS, [3] = VIREO_EMU_GS,
+		[2] = VIREO_EMU_SS, [0] = VIREO_EMU_FS, [1] = VIREO_EMU_GS,	/* B2, B4, B5 */
 	};
 	const struct vireo_emu_insn *insn = &e->insn;
 	u32 size = insn->op_size, seg;
@@ -473,6 +473,9 @@ int emu_load_segments(struct vireo_emu *e)
 	u16 sel;
 	int r;
 
+	/* AMD's processors have no far pointers with offsets of 64 bits. */
+	if (size == 8 && (e->features & VIREO_EMU_F_AMD))
+		size = 4;
 	if (insn->map == VIREO_EMU_MAP_0F)
 		seg = seg_0f[insn->opcode & 3];
 	else

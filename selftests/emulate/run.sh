@@ -53,6 +53,7 @@ run "decode" "$O/plain/test_decode" 1500000
 run "decode, sanitized" "$O/san/test_decode" 100000 2
 run "execute" "$O/plain/test_execute" 200000
 run "execute, sanitized" "$O/san/test_execute" 20000
+run "what was found before, sanitized" "$O/san/test_found"
 run "against this processor" "$O/plain/test_native" 1500000 "${SEED:-1}"
 run "against this processor, sanitized" "$O/san/test_native" 150000 2
 run "against Unicorn" "$O/plain/test_unicorn" 40000 "${SEED:-1}"

@@ -57,7 +57,7 @@ static u64 base_of(const struct system *s, u32 seg)
 /* An address among the data, with a liking for the ends of pages. */
 static u64 target(void)
 {
-	u64 la = SYS_DATA + rnd() % (SYS_MEM - SYS_DATA - 64);
+	u64 la = AT_DATA + rnd() % (FLAT_MEM - AT_DATA - 64);
 
 	switch (rnd() % 8) {
 	case 0:
@@ -103,14 +103,14 @@ static void aim(struct system *s, u8 *b, u32 disp)
 
 static void poke(struct system *s, u64 la, const void *data, u32 len)
 {
-	if (la < SYS_MEM - len)
+	if (la < FLAT_MEM - len)
 		memcpy(s->mem + la, data, len);
 }
 
 /* A place in the code segment where execution can go on. */
 static u64 goal(const struct system *s)
 {
-	u64 at = SYS_CODE + 0x140 + rnd() % 0xf00;
+	u64 at = AT_CODE + 0x140 + rnd() % 0xf00;
 
 	return rnd() % 32 ? at - base_of(s, VIREO_EMU_CS) : rnd();
 }
@@ -120,9 +120,9 @@ static void frame(struct system *s, u64 at, u32 size, bool flags)
 {
 	u64 v[9], cs = system_random_selector(), ss = system_random_selector();
 	u32 i, n = 0, cpl = system_cpl(s);
-	bool vm = flags && !cpl && rnd() % 6 == 0;
+	bool vm = flags && !cpl && s->e.mode != VIREO_EMU_PROT64 && rnd() % 6 == 0;
 
-	v[n] = SYS_CODE + 0x140 + rnd() % 0xf00;
+	v[n] = AT_CODE + 0x140 + rnd() % 0xf00;
 	if (s->e.mode == VIREO_EMU_REAL || s->e.mode == VIREO_EMU_VM86 || vm) {
 		cs = rnd() & 0x7ff;
 		v[n] -= cs << 4;
@@ -138,7 +138,7 @@ static void frame(struct system *s, u64 at, u32 size, bool flags)
 	if (flags)
 		v[n++] = (rnd() & (FL_ARITH | FL_DF | FL_IF | FL_IOPL | FL_AC | FL_ID)) |
 			 (rnd() % 16 == 0 ? FL_NT : 0) | (vm ? FL_VM : 0) | FL_FIXED;
-	v[n++] = SYS_STACKS + (rnd() & 0x2ffe);
+	v[n++] = AT_STACKS + (rnd() & 0x2ffe);
 	v[n++] = ss;
 	for (i = 0; i < 4; i++)
 		v[n++] = rnd() & 0xfff;
@@ -172,7 +172,7 @@ static void fill(struct system *s)
 
 		memcpy(s->vec[i], v, 16);
 	}
-	s->regs[VIREO_EMU_RSP] = SYS_STACKS + 0x100 + (rnd() & 0x2cfe);
+	s->regs[VIREO_EMU_RSP] = AT_STACKS + 0x100 + (rnd() & 0x2cfe);
 	if (rnd() % 8 == 0)
 		s->regs[VIREO_EMU_RSP] |= 1;
 	s->regs[VIREO_EMU_RSI] = offset_in(s, VIREO_EMU_DS);
@@ -239,7 +239,7 @@ static void operands(struct system *s, struct subject *t, u64 la)
 	if (op == OP_JMP_FAR || op == OP_CALL_FAR || op == OP_JMP_FAR_IND ||
 	    op == OP_CALL_FAR_IND || op == OP_LDS) {
 		bool paragraphs = s->e.mode == VIREO_EMU_REAL || s->e.mode == VIREO_EMU_VM86;
-		u64 off = SYS_CODE + 0x140 + rnd() % 0xf00;
+		u64 off = AT_CODE + 0x140 + rnd() % 0xf00;
 		u16 sel = paragraphs ? rnd() & 0x7ff : system_random_selector();
 
 		if (paragraphs && rnd() % 16)
@@ -255,8 +255,11 @@ static void operands(struct system *s, struct subject *t, u64 la)
 	}
 	if (op == OP_ENTER)
 		t->bytes[insn->len - 1] &= 1;
-	if (op == OP_RDMSR || op == OP_WRMSR)
-		s->regs[VIREO_EMU_RCX] = sys_msrs[rnd() % SYS_NR_MSRS];
+	if (op == OP_RDMSR || op == OP_WRMSR) {
+		do {
+			s->regs[VIREO_EMU_RCX] = sys_msrs[rnd() % NR_MSRS];
+		} while (op == OP_WRMSR && s->regs[VIREO_EMU_RCX] == MSR_EFER);
+	}
 	if (op == OP_MOV_TO_CR) {
 		/* bits that change nothing but what faults */
 		static const u64 may[9] = { 0x5002a, 0, ~0xfffULL, 0x18, 0x6cf };
@@ -272,9 +275,9 @@ static void operands(struct system *s, struct subject *t, u64 la)
 		if (s->e.mode != VIREO_EMU_PROT64)
 			s->regs[insn->rm] &= 0xffffffff;
 	}
-	if (op == OP_CMPXCHG && rnd() % 2 && la < SYS_MEM - 8)
+	if (op == OP_CMPXCHG && rnd() % 2 && la < FLAT_MEM - 8)
 		memcpy(&s->regs[VIREO_EMU_RAX], s->mem + la, size);
-	if (op == OP_CMPXCHG8B && rnd() % 2 && la < SYS_MEM - 16) {
+	if (op == OP_CMPXCHG8B && rnd() % 2 && la < FLAT_MEM - 16) {
 		memcpy(&s->regs[VIREO_EMU_RAX], s->mem + la, size);
 		memcpy(&s->regs[VIREO_EMU_RDX], s->mem + la + size, size);
 	}
@@ -298,7 +301,7 @@ bool subject_make(struct system *s, struct subject *t, bool (*wanted)(u32 op))
 {
 	static const u8 ad_sizes[] = { 2, 4, 2, 2, 4, 8 };
 	struct vireo_emu_insn *insn = &s->e.insn;
-	u64 la = SYS_MEM;
+	u64 la = FLAT_MEM;
 	u32 disp;
 
 	disp = generate(t->bytes, s->e.mode, ad_sizes[s->e.mode]);

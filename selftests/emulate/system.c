@@ -16,11 +16,9 @@
 	}									\
 } while (0)
 
-#define CR0_PE		0x1u
 #define CR0_PG		0x80000000u
-#define EFER_LMA	0x400u
 
-const u32 sys_msrs[SYS_NR_MSRS] = {
+const u32 sys_msrs[NR_MSRS] = {
 	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_EFER, MSR_STAR, MSR_LSTAR,
 	MSR_CSTAR, MSR_FMASK, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
@@ -45,7 +43,7 @@ u64 *system_msr(struct system *s, u32 nr)
 		return &s->seg[VIREO_EMU_FS].base;
 	if (nr == MSR_GS_BASE)
 		return &s->seg[VIREO_EMU_GS].base;
-	for (i = 0; i < SYS_NR_MSRS; i++)
+	for (i = 0; i < NR_MSRS; i++)
 		if (sys_msrs[i] == nr)
 			return &s->msr[i];
 	return NULL;
@@ -104,7 +102,7 @@ static int answer(struct system *s)
 static int check(struct system *s, u64 la, u32 len, bool write, u32 flags)
 {
 	ASSERT(len >= 1 && (la & 0xfff) + len <= 4096);
-	if (la >= SYS_MEM)
+	if (la >= FLAT_MEM)
 		return vireo_emu_page_fault(&s->e, la, (write ? 2 : 0) |
 					    (system_cpl(s) == 3 &&
 					     !(flags & (VIREO_EMU_ACC_SYSTEM |
@@ -294,7 +292,7 @@ static int s_set_cr(struct vireo_emu *e, u32 nr, u64 val)
 	ASSERT(has_cr(nr));
 	if (nr == 0 && (val & CR0_PG) && !(val & CR0_PE))
 		return emu_gp(e);
-	s->cr[nr] = nr == 0 ? val | 0x10 : val;
+	s->cr[nr] = val;
 	return VIREO_EMU_OK;
 }
 
@@ -492,11 +490,11 @@ u16 system_random_selector(void)
 	case 5:
 		return r & 3;			/* null */
 	case 6 ... 7:
-		return (r % SYS_LDT_ENTRIES) << 3 | 4 | (r >> 32 & 3);
+		return (r % LDT_ENTRIES) << 3 | 4 | (r >> 32 & 3);
 	case 8:
 		return r;
 	default:
-		return (SEL_RANDOM + ((r % (SYS_GDT_ENTRIES - SEL_RANDOM / 8)) << 3)) |
+		return (SEL_RANDOM + ((r % (GDT_ENTRIES - SEL_RANDOM / 8)) << 3)) |
 		       (r >> 32 & 3);
 	}
 }
@@ -524,16 +522,16 @@ static void random_descriptor(u8 *mem, u32 at, bool long_mode)
 	case 3:
 	case 9:
 	case 11:
-		base = SYS_TSS + (r >> 32) % SYS_NR_TSS * SYS_TSS_SIZE;
-		limit = r >> 40 & 7 ? SYS_TSS_SIZE - 1 : r >> 43 & 0x7f;
+		base = AT_TSS + (r >> 32) % NR_TSS * TSS_SIZE;
+		limit = r >> 40 & 7 ? TSS_SIZE - 1 : r >> 43 & 0x7f;
 		system_descriptor(mem, at, base, limit, attr, long_mode && (r >> 50 & 7));
 		break;
 	case 2:
-		system_descriptor(mem, at, SYS_LDT, r >> 40 & 7 ? 8 * SYS_LDT_ENTRIES - 1 : r >> 43 & 0xff,
+		system_descriptor(mem, at, AT_LDT, r >> 40 & 7 ? 8 * LDT_ENTRIES - 1 : r >> 43 & 0xff,
 				  attr, long_mode);
 		break;
 	default:
-		gate(mem, at, system_random_selector(), SYS_CODE + (r >> 40 & 0xfff), attr,
+		gate(mem, at, system_random_selector(), AT_CODE + (r >> 40 & 0xfff), attr,
 		     r >> 52 & 3, long_mode && (r >> 55 & 7));
 	}
 }
@@ -542,7 +540,7 @@ static void random_tss(u8 *mem, u32 at, bool long_mode)
 {
 	u32 i, v;
 
-	for (i = 0; i < SYS_TSS_SIZE; i += 4) {
+	for (i = 0; i < TSS_SIZE; i += 4) {
 		v = rnd();
 		memcpy(mem + at + i, &v, 4);
 	}
@@ -552,7 +550,7 @@ static void random_tss(u8 *mem, u32 at, bool long_mode)
 	for (i = 0; i < 3; i++) {
 		static const u16 ss[] = { SEL_DATA32, SEL_DATA32_1, SEL_DATA32_2 };
 
-		v = SYS_STACKS + 0x800 * (i + 1);
+		v = AT_STACKS + 0x800 * (i + 1);
 		if (long_mode) {
 			u64 sp = v;
 
@@ -563,10 +561,10 @@ static void random_tss(u8 *mem, u32 at, bool long_mode)
 		}
 	}
 	/* TSS32: registers; selectors that can be loaded */
-	v = SYS_CODE + rnd() % 0x1000;
+	v = AT_CODE + rnd() % 0x1000;
 	if (long_mode) {
 		for (i = 0; i < 7; i++) {
-			u64 sp = SYS_STACKS + 0x400 * (i + 1);
+			u64 sp = AT_STACKS + 0x400 * (i + 1);
 
 			memcpy(mem + at + 0x24 + 8 * i, &sp, 8);
 		}
@@ -618,12 +616,12 @@ void system_tables(u8 *mem)
 	};
 	u32 i;
 
-	memset(mem + SYS_GDT, 0, 8);
+	memset(mem + AT_GDT, 0, 8);
 	for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-		system_descriptor(mem, SYS_GDT + (fixed[i].sel & ~7), 0, fixed[i].limit,
+		system_descriptor(mem, AT_GDT + (fixed[i].sel & ~7), 0, fixed[i].limit,
 				  fixed[i].attr, false);
-	system_descriptor(mem, SYS_GDT + SEL_LDT, SYS_LDT, 8 * SYS_LDT_ENTRIES - 1, 0x82, true);
-	system_descriptor(mem, SYS_GDT + SEL_TSS, SYS_TSS, SYS_TSS_SIZE - 1, 0x8b, true);
+	system_descriptor(mem, AT_GDT + SEL_LDT, AT_LDT, 8 * LDT_ENTRIES - 1, 0x82, true);
+	system_descriptor(mem, AT_GDT + SEL_TSS, AT_TSS, TSS_SIZE - 1, 0x8b, true);
 }
 
 /**
@@ -636,12 +634,12 @@ void system_random_tables(u8 *mem, bool long_mode)
 	u32 i;
 
 	system_tables(mem);
-	for (i = SEL_RANDOM / 8; i < SYS_GDT_ENTRIES; i++)
-		random_descriptor(mem, SYS_GDT + 8 * i, long_mode && i < SYS_GDT_ENTRIES - 1);
-	for (i = 0; i < SYS_LDT_ENTRIES; i++)
-		random_descriptor(mem, SYS_LDT + 8 * i, long_mode && i < SYS_LDT_ENTRIES - 1);
-	for (i = 0; i < SYS_NR_TSS; i++)
-		random_tss(mem, SYS_TSS + i * SYS_TSS_SIZE, long_mode);
+	for (i = SEL_RANDOM / 8; i < GDT_ENTRIES; i++)
+		random_descriptor(mem, AT_GDT + 8 * i, long_mode && i < GDT_ENTRIES - 1);
+	for (i = 0; i < LDT_ENTRIES; i++)
+		random_descriptor(mem, AT_LDT + 8 * i, long_mode && i < LDT_ENTRIES - 1);
+	for (i = 0; i < NR_TSS; i++)
+		random_tss(mem, AT_TSS + i * TSS_SIZE, long_mode);
 }
 
 /**
@@ -661,7 +659,7 @@ void system_load_segment(struct system *s, u32 seg, u16 selector)
 		to->attr = VIREO_EMU_SEG_UNUSABLE;
 		return;
 	}
-	memcpy(&d, s->mem + SYS_GDT + (selector & ~7), 8);
+	memcpy(&d, s->mem + AT_GDT + (selector & ~7), 8);
 	to->base = (d >> 16 & 0xffffff) | (d >> 56) << 24;
 	to->limit = (d & 0xffff) | (d >> 32 & 0xf0000);
 	to->attr = d >> 40 & 0xf0ff;
@@ -672,7 +670,7 @@ void system_load_segment(struct system *s, u32 seg, u16 selector)
 /**
  * system_init() - a processor that runs in @mode at @cpl
  * @s: system
- * @mem: SYS_MEM bytes, with the tables in it
+ * @mem: FLAT_MEM bytes, with the tables in it
  * @mode: enum vireo_emu_mode, %VIREO_EMU_REAL32 excepted
  * @cpl: 0 to 3, where the mode leaves a choice
  */
@@ -693,9 +691,9 @@ void system_init(struct system *s, u8 *mem, u32 mode, u32 cpl)
 	s->cr[0] = mode == VIREO_EMU_REAL ? 0x10 : 0x11;
 	s->cr[4] = 0x600;
 	s->xcr0 = 7;
-	s->dt[VIREO_EMU_GDTR].base = SYS_GDT;
-	s->dt[VIREO_EMU_GDTR].limit = 8 * SYS_GDT_ENTRIES - 1;
-	s->dt[VIREO_EMU_IDTR].base = mode == VIREO_EMU_REAL ? SYS_IVT : SYS_IDT;
+	s->dt[VIREO_EMU_GDTR].base = AT_GDT;
+	s->dt[VIREO_EMU_GDTR].limit = 8 * GDT_ENTRIES - 1;
+	s->dt[VIREO_EMU_IDTR].base = mode == VIREO_EMU_REAL ? AT_IVT : AT_IDT;
 	s->dt[VIREO_EMU_IDTR].limit = mode == VIREO_EMU_REAL ? 0x3ff : 0xfff;
 	if (mode == VIREO_EMU_VM86)
 		s->e.rflags |= FL_VM;

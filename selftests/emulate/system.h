@@ -9,24 +9,24 @@
 
 #include "../../kmod/emulate/emulate.h"
 
-/** SYS_MEM - bytes of memory, at linear address 0; beyond it is nothing */
-#define SYS_MEM		0x20000u
-#define SYS_PAGES	(SYS_MEM / 4096)
+/** FLAT_MEM - bytes of memory, at linear address 0; beyond it is nothing */
+#define FLAT_MEM		0x20000u
+#define FLAT_PAGES	(FLAT_MEM / 4096)
 
 /* Where things are. */
-#define SYS_IVT		0x0000
-#define SYS_GDT		0x1000
-#define SYS_GDT_ENTRIES	128
-#define SYS_LDT		0x1800
-#define SYS_LDT_ENTRIES	32
-#define SYS_IDT		0x2000
-#define SYS_TSS		0x3000	/* the current one; others follow */
-#define SYS_TSS_SIZE	0x100	/* with a permission bitmap for the first ports */
-#define SYS_NR_TSS	8
-#define SYS_STACKS	0x5000
-#define SYS_CODE	0x8000
-#define SYS_CODE_SIZE	0x2000
-#define SYS_DATA	(SYS_CODE + SYS_CODE_SIZE)
+#define AT_IVT		0x0000
+#define AT_GDT		0x1000
+#define GDT_ENTRIES	128
+#define AT_LDT		0x1800
+#define LDT_ENTRIES	32
+#define AT_IDT		0x2000
+#define AT_TSS		0x3000	/* the current one; others follow */
+#define TSS_SIZE	0x100	/* with a permission bitmap for the first ports */
+#define NR_TSS	8
+#define AT_STACKS	0x5000
+#define AT_CODE	0x8000
+#define CODE_SIZE	0x2000
+#define AT_DATA	(AT_CODE + CODE_SIZE)
 
 /* Entries of the GDT that are always there; from SEL_RANDOM on they are random. */
 enum sys_selector {
@@ -64,7 +64,7 @@ enum sys_msr {
 	MSR_KERNEL_GS_BASE	= 0xc0000102,
 };
 
-#define SYS_NR_MSRS	11
+#define NR_MSRS	11
 
 struct system {
 	struct vireo_emu e;
@@ -77,7 +77,7 @@ struct system {
 	u64 cr[9];
 	u64 dr[8];
 	u64 xcr0;
-	u64 msr[SYS_NR_MSRS];
+	u64 msr[NR_MSRS];
 	u8 vec[16][64];
 	u8 *mem;
 
@@ -101,7 +101,7 @@ struct system {
 };
 
 extern const struct vireo_emu_ops system_ops;
-extern const u32 sys_msrs[SYS_NR_MSRS];
+extern const u32 sys_msrs[NR_MSRS];
 
 void system_init(struct system *s, u8 *mem, u32 mode, u32 cpl);
 void system_tables(u8 *mem);

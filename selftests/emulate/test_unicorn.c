@@ -65,7 +65,7 @@ static uc_engine *uc;
 static uc_context *ctx_start, *ctx_work;
 static u8 *uc_mem;		/* Unicorn's memory, and */
 static u8 *our_mem;		/* ours */
-static u8 initial_mem[SYS_MEM];
+static u8 initial_mem[FLAT_MEM];
 static const struct config *config;
 
 /* Layout of a context */
@@ -201,13 +201,13 @@ static void find_error_code(void)
 	static const u8 mov_ds_ax[] = { 0x8e, 0xd8, 0xf4 };
 	u32 i, size = uc_context_size(uc), sel;
 
-	memcpy(uc_mem + SYS_CODE, mov_ds_ax, sizeof(mov_ds_ax));
+	memcpy(uc_mem + AT_CODE, mov_ds_ax, sizeof(mov_ds_ax));
 	for (sel = 0x7000; sel <= 0x7008; sel += 8) {
 		u64 rax = sel;
 
 		must(uc_context_restore(uc, ctx_start), "context");
 		uc_reg_write(uc, UC_X86_REG_EAX, &rax);
-		run(SYS_CODE, SYS_CODE);
+		run(AT_CODE, AT_CODE);
 		if (run_vector != EXC_GP)
 			return;
 		if (sel == 0x7000)
@@ -240,7 +240,7 @@ static void enter(void)
 	must(uc_open(UC_ARCH_X86, config->uc, &uc), "open");
 	must(uc_context_alloc(uc, &ctx_start), "context");
 	must(uc_context_alloc(uc, &ctx_work), "context");
-	must(uc_mem_map_ptr(uc, 0, SYS_MEM, UC_PROT_ALL, uc_mem), "memory");
+	must(uc_mem_map_ptr(uc, 0, FLAT_MEM, UC_PROT_ALL, uc_mem), "memory");
 	{
 		uc_hook h;
 
@@ -251,7 +251,7 @@ static void enter(void)
 		must(uc_hook_add(uc, &h, UC_HOOK_INSN, (void *)on_out, NULL, 1, 0,
 				 UC_X86_INS_OUT), "hook");
 	}
-	memset(uc_mem, 0xf4, SYS_MEM);
+	memset(uc_mem, 0xf4, FLAT_MEM);
 	system_tables(uc_mem);
 	system_init(&s, uc_mem, config->mode, config->cpl);
 	if (config->mode == VIREO_EMU_REAL) {
@@ -260,37 +260,38 @@ static void enter(void)
 	}
 	v[0] = 0x600;
 	must(uc_reg_write(uc, UC_X86_REG_CR4, &v[0]), "CR4");
-	mmr.base = SYS_GDT;
-	mmr.limit = 8 * SYS_GDT_ENTRIES - 1;
+	mmr.base = AT_GDT;
+	mmr.limit = 8 * GDT_ENTRIES - 1;
 	must(uc_reg_write(uc, UC_X86_REG_GDTR, &mmr), "GDTR");
-	mmr.base = SYS_IDT;
+	mmr.base = AT_IDT;
 	mmr.limit = 0xfff;
 	must(uc_reg_write(uc, UC_X86_REG_IDTR, &mmr), "IDTR");
 	mmr.selector = SEL_LDT;
-	mmr.base = SYS_LDT;
-	mmr.limit = 8 * SYS_LDT_ENTRIES - 1;
+	mmr.base = AT_LDT;
+	mmr.limit = 8 * LDT_ENTRIES - 1;
 	mmr.flags = 0x8200;
 	must(uc_reg_write(uc, UC_X86_REG_LDTR, &mmr), "LDTR");
 	mmr.selector = SEL_TSS;
-	mmr.base = SYS_TSS;
-	mmr.limit = SYS_TSS_SIZE - 1;
-	mmr.flags = 0x8b00;
+	mmr.base = AT_TSS;
+	mmr.limit = TSS_SIZE - 1;
+	/* Unicorn does not keep TR busy, and does not survive it if it is. */
+	mmr.flags = 0x8900;
 	must(uc_reg_write(uc, UC_X86_REG_TR, &mmr), "TR");
 
-	v[n++] = SYS_CODE + 16;
+	v[n++] = AT_CODE + 16;
 	v[n++] = s.seg[VIREO_EMU_CS].selector;
 	v[n++] = FL_FIXED | config->iopl << FL_IOPL_SHIFT |
 		 (config->mode == VIREO_EMU_VM86 ? FL_VM : 0);
-	v[n++] = SYS_STACKS;
+	v[n++] = AT_STACKS;
 	v[n++] = s.seg[VIREO_EMU_SS].selector;
 	for (i = 0; i < 9; i++)
-		memcpy(uc_mem + SYS_STACKS + i * size, &v[i], size);
-	memcpy(uc_mem + SYS_CODE, size == 8 ? "\x48\xcf\xf4" : "\xcf\xf4\xf4", 3);
+		memcpy(uc_mem + AT_STACKS + i * size, &v[i], size);
+	memcpy(uc_mem + AT_CODE, size == 8 ? "\x48\xcf\xf4" : "\xcf\xf4\xf4", 3);
 	v[0] = SEL_DATA32;
 	must(uc_reg_write(uc, UC_X86_REG_SS, &v[0]), "SS");
-	v[0] = SYS_STACKS;
+	v[0] = AT_STACKS;
 	uc_reg_write(uc, config->long_mode ? UC_X86_REG_RSP : UC_X86_REG_ESP, &v[0]);
-	must(run(SYS_CODE, SYS_CODE), "IRET");
+	must(run(AT_CODE, AT_CODE), "IRET");
 	must(run_vector == NO_VECTOR ? UC_ERR_OK : UC_ERR_EXCEPTION, "IRET");
 	if (config->mode != VIREO_EMU_VM86) {
 		v[0] = s.seg[VIREO_EMU_DS].selector;
@@ -301,6 +302,13 @@ static void enter(void)
 		must(uc_reg_write(uc, UC_X86_REG_SS, &v[0]), "SS");
 	}
 	must(uc_context_save(uc, ctx_start), "context");
+	if (config->long_mode) {
+		/* There it sets nothing but the selectors of ES and DS. */
+		u8 *c = (u8 *)ctx_start + at_segs;
+
+		memcpy(c + 24 * VIREO_EMU_ES, c + 24 * VIREO_EMU_FS, 24);
+		memcpy(c + 24 * VIREO_EMU_DS, c + 24 * VIREO_EMU_FS, 24);
+	}
 	if (config->mode == VIREO_EMU_PROT32)
 		find_error_code();
 	must(uc_context_restore(uc, ctx_start), "context");
@@ -332,7 +340,7 @@ static void hand_over(const struct system *s)
 	}
 	must(uc_context_restore(uc, ctx_work), "context");
 	must(uc_reg_write(uc, UC_X86_REG_EFLAGS, &flags), "flags");
-	for (i = 0; i < SYS_NR_MSRS; i++) {
+	for (i = 0; i < NR_MSRS; i++) {
 		uc_x86_msr msr = { .rid = sys_msrs[i], .value = s->msr[i] };
 
 		if (sys_msrs[i] != MSR_EFER && sys_msrs[i] != MSR_FS_BASE &&
@@ -366,7 +374,7 @@ static void take_back(struct outcome *o, uc_err e)
 		o->cr[i] = get64(c + at_cr + 8 * i);
 	o->rip = get64(c + at_regs + 128);
 	/* The hook for the next instruction has left the linear address there. */
-	if (o->done && !(o->seg[VIREO_EMU_CS].attr & VIREO_EMU_SEG_L))
+	if (o->done && !(config->long_mode && o->seg[VIREO_EMU_CS].attr & VIREO_EMU_SEG_L))
 		o->rip = (u32)(o->rip - o->seg[VIREO_EMU_CS].base);
 	if (at_error)
 		o->error_code = get32(c + at_error);
@@ -417,6 +425,36 @@ static bool wanted(u32 op)
 
 static u64 last_undefined;
 
+/*
+ * Unicorn never sets the accessed bit of a code segment, nor that of a stack
+ * segment that it takes from a TSS: ours, then, may have it, alone.
+ */
+static bool far(u32 op)
+{
+	return (op >= OP_JMP_FAR && op <= OP_IRET) || op == OP_SYSRET || op == OP_SYSEXIT;
+}
+
+static u32 ignored_type(const struct system *s, u32 op, u32 seg)
+{
+	if (seg == VIREO_EMU_TR)
+		return 2;	/* busy, which Unicorn's copy is not */
+	return far(op) && (seg == VIREO_EMU_CS || seg == VIREO_EMU_SS) && (s->seg[seg].attr & 1);
+}
+
+static u32 accessed_count;
+
+static void accessed_in_memory(u32 op)
+{
+	u32 i;
+
+	for (i = AT_GDT + 5; i < AT_LDT + 8 * LDT_ENTRIES && far(op); i += 8) {
+		if (our_mem[i] != uc_mem[i] && our_mem[i] == (uc_mem[i] | 1)) {
+			uc_mem[i] |= 1;
+			accessed_count++;
+		}
+	}
+}
+
 /* First difference between the outcomes, or NULL. */
 static const char *difference(const struct system *s, const struct subject *t, int r,
 			      const struct outcome *o, u64 rcx)
@@ -452,7 +490,7 @@ static const char *difference(const struct system *s, const struct subject *t, i
 
 		if (a->selector != b->selector)
 			return "selector";
-		if (i >= VIREO_EMU_LDTR && s->e.mode == VIREO_EMU_REAL)
+		if (i >= VIREO_EMU_LDTR && (s->e.mode == VIREO_EMU_REAL || !(a->selector & ~3)))
 			continue;
 		if (!(a->attr & VIREO_EMU_SEG_UNUSABLE) != !(b->attr & VIREO_EMU_SEG_UNUSABLE))
 			return "unusable segment";
@@ -460,7 +498,8 @@ static const char *difference(const struct system *s, const struct subject *t, i
 			continue;
 		if (a->base != b->base || a->limit != b->limit)
 			return "base or limit";
-		if ((a->attr ^ b->attr) & 0xf0ff)
+		/* in real mode processors, too, differ in what CS has */
+		if ((a->attr ^ b->attr) & 0xf0ff & ~ignored_type(s, t->op, i) && s->e.mode != VIREO_EMU_REAL)
 			return "attributes";
 	}
 	if (o->gdt != s->dt[VIREO_EMU_GDTR].base || o->gdt_limit != s->dt[VIREO_EMU_GDTR].limit)
@@ -470,9 +509,11 @@ static const char *difference(const struct system *s, const struct subject *t, i
 		if (s->e.mode != VIREO_EMU_REAL)
 			return "IDTR";
 	for (i = 0; i < 5; i++)
-		if (i != 1 && (o->cr[i] ^ s->cr[i]) & 0xffffffffffULL)
+		/* ET is fixed, and shows in Unicorn after the first write */
+		if (i != 1 && (o->cr[i] ^ s->cr[i]) & (i ? ~0ULL : ~0x10ULL))
 			return "control register";
-	if (memcmp(uc_mem, our_mem, SYS_MEM))
+	accessed_in_memory(t->op);
+	if (memcmp(uc_mem, our_mem, FLAT_MEM))
 		return "memory";
 	for (i = 0; i < (config->long_mode ? 16 : 8); i++)
 		if (memcmp(o->vec[i], s->vec[i], 16))
@@ -665,6 +706,45 @@ static bool scan_zero(const struct run *x)
 	       x->theirs->regs[reg] == (u32)x->before->regs[reg];
 }
 
+static bool lar_limit(const struct run *x)
+{
+	u32 reg = x->after->e.insn.reg;
+
+	return x->t->op == OP_LAR && x->theirs->regs[reg] == (x->after->regs[reg] & ~0xf0000ULL);
+}
+
+static bool lar_types(const struct run *x)
+{
+	return (x->t->op == OP_LAR || x->t->op == OP_LSL) && config->long_mode &&
+	       (x->theirs->rflags & FL_ZF) && !(x->after->e.rflags & FL_ZF);
+}
+
+static bool smsw_short(const struct run *x)
+{
+	const struct vireo_emu_insn *insn = &x->after->e.insn;
+
+	return x->t->op == OP_SMSW && insn->modrm >= 0xc0 &&
+	       !((x->theirs->regs[insn->rm] ^ x->after->regs[insn->rm]) & 0xffff);
+}
+
+static bool code_limit(const struct run *x)
+{
+	return far(x->t->op) && x->r == VIREO_EMU_EXCEPTION && !x->after->e.exception.error_code &&
+	       x->after->e.exception.vector == EXC_GP && x->theirs->vector == EXC_GP;
+}
+
+static bool tss_in_ldt(const struct run *x)
+{
+	return far(x->t->op) && x->r == VIREO_EMU_EXCEPTION && x->theirs->vector == EXC_TS &&
+	       x->after->e.exception.vector == EXC_GP && (x->after->e.exception.error_code & 4);
+}
+
+static bool sysret_order(const struct run *x)
+{
+	return x->t->op == OP_SYSRET && x->theirs->vector == EXC_GP &&
+	       x->before->e.mode == VIREO_EMU_REAL;
+}
+
 /* Where Unicorn is known to differ from processors. */
 static const struct {
 	bool (*match)(const struct run *x);
@@ -689,6 +769,12 @@ static const struct {
 	{ unaligned, "Unicorn does not check the alignment of SSE operands" },
 	{ port_permission, "Unicorn lets everybody use all ports" },
 	{ scan_zero, "BSF and BSR of 0 leave their register alone; Unicorn clears its upper half" },
+	{ lar_limit, "LAR shows bits 19:16 of the limit, which Unicorn masks" },
+	{ lar_types, "in long mode LAR and LSL refuse more types of descriptors than Unicorn does" },
+	{ smsw_short, "SMSW writes the whole register; Unicorn its low half" },
+	{ code_limit, "a target beyond the limit of the code segment is #GP(0); Unicorn shows its selector" },
+	{ tss_in_ldt, "a TSS in the LDT is #GP; Unicorn says #TS" },
+	{ sysret_order, "without EFER.SCE, SYSRET is #UD, not #GP, in real mode, too" },
 	{ no_limits, "Unicorn checks neither limits nor types nor canonical addresses" },
 };
 
@@ -725,7 +811,7 @@ static void describe(const struct run *x)
 			     b->seg[i].selector, u->selector, (long long)u->base, u->limit,
 			     u->attr, q->selector, (long long)q->base, q->limit, q->attr);
 	}
-	for (i = n = 0; i < SYS_MEM && n < 4 && o->done; i++)
+	for (i = n = 0; i < FLAT_MEM && n < 4 && o->done; i++)
 		if (uc_mem[i] != our_mem[i]) {
 			diag("  memory %x: before %02x, Unicorn %02x, ours %02x", i,
 			     initial_mem[i], uc_mem[i], our_mem[i]);
@@ -737,17 +823,25 @@ static void describe(const struct run *x)
 static bool one(void)
 {
 	static struct system s, before;
-	struct subject t = { .at = SYS_CODE + 0x100 + (rnd() & 0x3f) };
+	struct subject t = { .at = AT_CODE + 0x100 + (rnd() & 0x3f) };
 	struct outcome theirs;
 	struct run x = { .before = &before, .after = &s, .t = &t, .theirs = &theirs };
 	uc_err e;
 	u32 i;
 	int r;
 
-	memcpy(our_mem, initial_mem, SYS_MEM);
+	memcpy(our_mem, initial_mem, FLAT_MEM);
 	system_init(&s, our_mem, config->mode, config->cpl);
 	s.e.features = VIREO_EMU_F_AMD | VIREO_EMU_F_SMAP | VIREO_EMU_F_LZCNT | VIREO_EMU_F_BMI1 |
 		       VIREO_EMU_F_BMI2;
+	{
+		uc_x86_msr msr = { .rid = MSR_EFER };
+
+		must(uc_reg_read(uc, UC_X86_REG_MSR, &msr), "EFER");
+		*system_msr(&s, MSR_EFER) = msr.value;
+	}
+	s.dr[6] = 0xffff0ff0;
+	s.dr[7] = 0x400;
 	s.e.rflags |= config->iopl << FL_IOPL_SHIFT;
 	must(uc_context_restore(uc, ctx_start), "context");
 	{
@@ -756,6 +850,7 @@ static bool one(void)
 		for (i = 0; i < VIREO_EMU_NR_SEGS; i++)
 			if (config->mode != VIREO_EMU_REAL || i < VIREO_EMU_NR_DATA_SEGS)
 				get_segment(c, i, &s.seg[i]);
+		s.seg[VIREO_EMU_TR].attr |= 2;
 		for (i = 0; i < 5; i++)
 			s.cr[i] = get64(c + at_cr + 8 * i);
 		s.dt[VIREO_EMU_GDTR].base = get64(c + at_segs + 24 * 8 + 8);
@@ -772,7 +867,7 @@ static bool one(void)
 				s.seg[i].attr = 0xf3;
 		}
 	}
-	for (i = 0; i < SYS_NR_MSRS; i++) {
+	for (i = 0; i < NR_MSRS; i++) {
 		if (sys_msrs[i] == MSR_STAR)
 			s.msr[i] = (u64)(SEL_DATA64 + 8 + 3) << 48 | (u64)SEL_CODE64 << 32;
 		else if (sys_msrs[i] == MSR_SYSENTER_CS)
@@ -788,7 +883,7 @@ static bool one(void)
 		return true;
 	memset(our_mem + t.at, 0xf4, 32);
 	memcpy(our_mem + t.at, t.bytes, s.e.insn.len);
-	memcpy(uc_mem, our_mem, SYS_MEM);
+	memcpy(uc_mem, our_mem, FLAT_MEM);
 	before = s;
 
 	r = system_finish(&s, vireo_emu_execute(&s.e));
@@ -807,7 +902,7 @@ static bool one(void)
 		 * be at the target, for Unicorn translates what is there, and does
 		 * not survive it if that is random.
 		 */
-		if (to == t.at || (to < SYS_MEM && our_mem[to] != 0xf4))
+		if (to == t.at || (to < FLAT_MEM && our_mem[to] != 0xf4))
 			return skipped++, true;
 	}
 	hand_over(&before);
@@ -847,12 +942,12 @@ static void campaign(u32 count, u64 seed)
 			u32 j;
 
 			rnd_seed(seed + i);
-			for (j = 0; j < SYS_MEM; j += 8) {
+			for (j = 0; j < FLAT_MEM; j += 8) {
 				u64 v = rnd();
 
 				memcpy(initial_mem + j, &v, 8);
 			}
-			memset(initial_mem + SYS_CODE, 0xf4, SYS_CODE_SIZE);
+			memset(initial_mem + AT_CODE, 0xf4, CODE_SIZE);
 			system_random_tables(initial_mem, config->long_mode);
 		}
 		if (!one()) {
@@ -872,8 +967,8 @@ int main(int argc, char **argv)
 	u64 seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	uc_mem = mmap(NULL, SYS_MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	our_mem = malloc(SYS_MEM);
+	uc_mem = mmap(NULL, FLAT_MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	our_mem = malloc(FLAT_MEM);
 	for (i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
 		config = &configs[i];
 		if (argc > 3 && strtoul(argv[3], NULL, 0) != i)
@@ -885,5 +980,6 @@ int main(int argc, char **argv)
 			diag("operation %u was never run", i);
 	for (i = 0; i < NR_KNOWN; i++)
 		diag("%u times: %s", known_count[i], known_list[i].why);
+	diag("%u times: Unicorn does not set the accessed bit of code segments", accessed_count);
 	return tap_done();
 }
