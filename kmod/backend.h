@@ -39,6 +39,10 @@
  *	Syscall MSRs may stay the guest's until the user-return notifier.
  * sync_host: interrupts off, before the first entry after they were on: host values
  *	that may have changed (CR3, CR4) and the guest's MSRs, if another vCPU's are in the CPU.
+ * runnable: can the processor enter the guest's state?  Always where it has real mode for guests;
+ *	elsewhere what cannot be entered is interpreted.  The backend requests
+ *	VIREO_REQ_INTERPRET whenever the answer may have changed.
+ * step: the next enter() ends behind one instruction: VIREO_EXIT_STEP, if nothing else does.
  * enter: interrupts off: write dirty registers, enter the guest, come back with the host usable,
  *	fill vcpu->exit, make vcpu->avail right.  NMI and machine check exits have been
  *	handed to the host's handlers when it returns.  An event that was being delivered
@@ -97,6 +101,8 @@
 	OP(void, vcpu_load, (struct vireo_vcpu *vcpu, bool moved), (vcpu, moved))	\
 	OP(void, vcpu_put, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, sync_host, (struct vireo_vcpu *vcpu), (vcpu))			\
+	OP(bool, runnable, (struct vireo_vcpu *vcpu), (vcpu))			\
+	OP(void, step, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, enter, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, read_regs, (struct vireo_vcpu *vcpu, u32 which), (vcpu, which))	\
 	OP(void, read_mode, (struct vireo_vcpu *vcpu, struct vireo_mode *mode), (vcpu, mode))	\

@@ -73,10 +73,40 @@ bool vireo_extint_ready(struct vireo_vcpu *vcpu);
  */
 enum vireo_action vireo_interpret(struct vireo_vcpu *vcpu, u64 gpa);
 
+/**
+ * vireo_interpret_task_switch() - carry out the task switch that vcpu->exit tells of
+ * @vcpu: vCPU, interrupts on
+ */
+enum vireo_action vireo_interpret_task_switch(struct vireo_vcpu *vcpu);
+
 /* As vireo_insn_length() but also gives the decoded instruction: vcpu->emu.insn. */
 int vireo_insn_decode(struct vireo_vcpu *vcpu);
 
 void vireo_insn_setup(struct vireo_vcpu *vcpu);
+
+/* exit.c: a hypercall for the launcher into the run page; its answer goes to RAX. */
+void vireo_hypercall_post(struct vireo_vcpu *vcpu);
+
+/* interpret.c */
+
+/**
+ * vireo_interpret_run() - interpret until the processor can go on
+ * @vcpu: loaded, interrupts on
+ *
+ * For states that the processor cannot enter, and for supervisor code of hybrid VMs.
+ *
+ * Return: VIREO_RESUME: enter the guest, with vcpu->step for one instruction only; else as a
+ * handler, but for VIREO_SLOW.
+ */
+enum vireo_action vireo_interpret_run(struct vireo_vcpu *vcpu);
+void vireo_interpret_free(struct vireo_vcpu *vcpu);
+
+/* Registers were set from outside: it may have to be interpreted now. */
+static inline void vireo_state_set(struct vireo_vcpu *vcpu)
+{
+	if (!(vireo_caps.features & VIREO_FEATURE_UNRESTRICTED) || vireo_hybrid(vcpu->vm))
+		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
+}
 
 /**
  * vireo_step() - go past the instruction that exited

@@ -558,6 +558,17 @@ static void vireo_cpuid_take(struct vireo_vcpu *vcpu, struct vireo_cpuid_entry *
 		allowed |= X86_CR4_UMIP;
 	caps->cr4_reserved = ~allowed;
 
+	vcpu->emu.features &= ~(VIREO_EMU_F_SMAP | VIREO_EMU_F_LZCNT | VIREO_EMU_F_BMI1 |
+				VIREO_EMU_F_BMI2);
+	if (l7->ebx & BIT(X86_FEATURE_SMAP & 31))
+		vcpu->emu.features |= VIREO_EMU_F_SMAP;
+	if (l7->ebx & BIT(X86_FEATURE_BMI1 & 31))
+		vcpu->emu.features |= VIREO_EMU_F_BMI1;
+	if (l7->ebx & BIT(X86_FEATURE_BMI2 & 31))
+		vcpu->emu.features |= VIREO_EMU_F_BMI2;
+	if (e1->ecx & BIT(X86_FEATURE_ABM & 31))
+		vcpu->emu.features |= VIREO_EMU_F_LZCNT;
+
 	caps->xcr0_allowed = 0;
 	if (l1->ecx & BIT(X86_FEATURE_XSAVE & 31))
 		caps->xcr0_allowed = (ld->eax | (u64)ld->edx << 32) & vireo_caps.xcr0;

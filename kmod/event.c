@@ -29,6 +29,10 @@ static void vireo_queue(struct vireo_vcpu *vcpu, const struct vireo_event *new)
 {
 	struct vireo_event *event = &vcpu->event;
 
+	/* Handlers are supervisor code. */
+	if (unlikely(vireo_hybrid(vcpu->vm)))
+		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
+
 	if (vcpu->event_pending && event->type == VIREO_EVENT_EXCEPTION) {
 		if (event->vector == X86_TRAP_DF) {
 			vcpu->event_pending = false;
@@ -144,7 +148,7 @@ bool vireo_has_wakeup(struct vireo_vcpu *vcpu)
 
 void vireo_update_events(struct vireo_vcpu *vcpu)
 {
-	bool window = false;
+	bool window = false, pending = vcpu->event_pending;
 	int vector;
 
 	if (unlikely(atomic_read(&vcpu->nmi_queued)))
@@ -162,6 +166,7 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 		if (vcpu->nmi_pending)
 			vireo_backend_nmi_window(vcpu, true);
 	}
+	vcpu->event_waits = vcpu->nmi_pending;
 
 	vector = vireo_lapic_highest(vcpu);
 	if (vector >= 0) {
@@ -178,6 +183,8 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 		}
 		window = vector >= 0;
 	}
+	if (unlikely(vcpu->event_pending != pending) && vireo_hybrid(vcpu->vm))
+		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
 	if (unlikely(vcpu->irq_window_user)) {
 		if (vireo_extint_ready(vcpu)) {
 			/* Not an event for us: out to the launcher. */
@@ -186,6 +193,7 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 		}
 		window |= vireo_lapic_accepts_extint(vcpu);
 	}
+	vcpu->event_waits |= window;
 	vireo_backend_irq_window(vcpu, window);
 }
 

@@ -42,6 +42,9 @@ static enum vireo_action vireo_exit_exception(struct vireo_vcpu *vcpu)
 {
 	const struct vireo_exit *exit = &vcpu->exit;
 
+	/* Of a hybrid VM's program, it may be the way to its kernel. */
+	if (unlikely(vireo_hybrid(vcpu->vm)))
+		vcpu->reinterpret = true;
 	/* Nothing is intercepted for itself yet: give it to the guest. */
 	if (exit->exc.vector == X86_TRAP_PF)
 		vireo_queue_page_fault(vcpu, exit->exc.cr2, exit->exc.error);
@@ -105,9 +108,22 @@ static enum vireo_action vireo_hypercall_complete(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
+void vireo_hypercall_post(struct vireo_vcpu *vcpu)
 {
 	struct vireo_run *run = vcpu->run;
+
+	run->exit_reason = VIREO_EXIT_HYPERCALL;
+	run->hypercall.nr = vcpu->gpr[VIREO_RAX];
+	run->hypercall.args[0] = vcpu->gpr[VIREO_RBX];
+	run->hypercall.args[1] = vcpu->gpr[VIREO_RCX];
+	run->hypercall.args[2] = vcpu->gpr[VIREO_RDX];
+	run->hypercall.args[3] = vcpu->gpr[VIREO_RSI];
+	run->hypercall.ret = 0;
+	vcpu->complete = vireo_hypercall_complete;
+}
+
+enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
+{
 	u64 nr = vcpu->gpr[VIREO_RAX];
 	struct vireo_mode mode;
 	int r;
@@ -135,15 +151,8 @@ enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 		vireo_step(vcpu);
 		return VIREO_RESUME;
 	}
-	run->exit_reason = VIREO_EXIT_HYPERCALL;
-	run->hypercall.nr = nr;
-	run->hypercall.args[0] = vcpu->gpr[VIREO_RBX];
-	run->hypercall.args[1] = vcpu->gpr[VIREO_RCX];
-	run->hypercall.args[2] = vcpu->gpr[VIREO_RDX];
-	run->hypercall.args[3] = vcpu->gpr[VIREO_RSI];
-	run->hypercall.ret = 0;
+	vireo_hypercall_post(vcpu);
 	vireo_step(vcpu);
-	vcpu->complete = vireo_hypercall_complete;
 	return VIREO_USER;
 }
 
@@ -542,12 +551,7 @@ static enum vireo_action vireo_exit_raw(struct vireo_vcpu *vcpu)
 
 static enum vireo_action vireo_exit_task_switch(struct vireo_vcpu *vcpu)
 {
-	struct vireo_run *run = vcpu->run;
-
-	run->exit_reason = VIREO_EXIT_EMULATION;
-	run->insn_len = 0;
-	strscpy(run->error, "task switches are not interpreted yet", sizeof(run->error));
-	return VIREO_USER;
+	return irqs_disabled() ? VIREO_SLOW : vireo_interpret_task_switch(vcpu);
 }
 
 typedef enum vireo_action (*vireo_handler)(struct vireo_vcpu *vcpu);
@@ -589,6 +593,7 @@ static const vireo_handler vireo_handlers[VIREO_EXIT_HARDWARE_NR] = {
 	[VIREO_EXIT_SMI]		= vireo_exit_again,
 	[VIREO_EXIT_INVALID_STATE]	= vireo_exit_raw,
 	[VIREO_EXIT_UNKNOWN]		= vireo_exit_raw,
+	[VIREO_EXIT_STEP]		= vireo_exit_again,
 };
 
 enum vireo_action vireo_handle_other(struct vireo_vcpu *vcpu)

@@ -14,25 +14,14 @@
 #include <asm/fpu/api.h>
 
 #include "core.h"
+#include "insn.h"
+#include "interpret.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "region.h"
 
-static struct vireo_vcpu *vireo_emu_vcpu(struct vireo_emu *e)
-{
-	return container_of(e, struct vireo_vcpu, emu);
-}
-
-/* What the interpreter knows of the mode, kept for the length of one instruction. */
-static const struct vireo_mode *vireo_emu_mode_of(struct vireo_emu *e)
-{
-	return &vireo_emu_vcpu(e)->mode;
-}
-
-static int vireo_emu_stop(struct vireo_emu *e)
-{
-	vireo_emu_vcpu(e)->insn_retry = true;
-	return VIREO_EMU_USER;
-}
+/* Accesses that the rights of supervisor code do not decide about. */
+#define VIREO_EMU_ACC_OTHER	(VIREO_EMU_ACC_SYSTEM | VIREO_EMU_ACC_INNER)
 
 /* Linear to guest-physical; a fault is recorded in @e. */
 static int vireo_emu_translate(struct vireo_emu *e, u64 la, u32 access, u32 flags, u64 *gpa)
@@ -58,12 +47,43 @@ static int vireo_emu_translate(struct vireo_emu *e, u64 la, u32 access, u32 flag
 	return VIREO_EMU_UNHANDLED;
 }
 
+/* An access that the interpreter's loop has made before needs no walk. */
+static __always_inline unsigned long vireo_tlb_find(struct vireo_vcpu *vcpu, u64 la, bool write)
+{
+	struct vireo_interp *interp = vcpu->interp;
+	const struct vireo_tlb_entry *entry;
+
+	entry = vireo_tlb_slot(write ? interp->write : interp->read, la);
+	return likely(entry->page == (la & PAGE_MASK)) ? entry->hva + offset_in_page(la) : 0;
+}
+
+static void vireo_tlb_fill(struct vireo_vcpu *vcpu, u64 la, u64 gpa, const struct vireo_mem *mem,
+			   bool write)
+{
+	struct vireo_interp *interp = vcpu->interp;
+	struct vireo_tlb_entry *entry;
+
+	entry = vireo_tlb_slot(write ? interp->write : interp->read, la);
+	entry->page = la & PAGE_MASK;
+	entry->hva = vireo_mem_hva(mem, gpa >> PAGE_SHIFT);
+}
+
 static int vireo_emu_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 len, u32 flags)
 {
 	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
+	bool tlb = vireo_tlb_usable(vcpu) && !(flags & VIREO_EMU_ACC_OTHER);
 	struct vireo_run *run = vcpu->run;
+	const struct vireo_mem *mem;
 	int r;
 
+	if (tlb) {
+		unsigned long hva = vireo_tlb_find(vcpu, la, flags & VIREO_EMU_ACC_RMW);
+
+		if (likely(hva && vireo_hva_read(hva, data, len)))
+			return VIREO_EMU_OK;
+	}
+	if (unlikely(vcpu->interp && vcpu->interp->breakpoints))
+		vireo_interp_watch(vcpu, la, len, false);
 	if (gpa == VIREO_EMU_NO_GPA) {
 		r = vireo_emu_translate(e, la, flags & VIREO_EMU_ACC_RMW ?
 					VIREO_ACCESS_WRITE | VIREO_ACCESS_READ : VIREO_ACCESS_READ,
@@ -75,7 +95,11 @@ static int vireo_emu_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 
 		vireo_lapic_mmio_read(vcpu, gpa & ~PAGE_MASK, len, data);
 		return VIREO_EMU_OK;
 	}
-	if (vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT)) {
+	mem = vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT);
+	if (mem) {
+		/* What is to be modified is looked for where writes are. */
+		if (tlb && (!(flags & VIREO_EMU_ACC_RMW) || !(mem->flags & VIREO_REGION_READONLY)))
+			vireo_tlb_fill(vcpu, la, gpa, mem, flags & VIREO_EMU_ACC_RMW);
 		if (irqs_disabled())
 			return vireo_read_gpa_nofault(vcpu, gpa, data, len) ? vireo_emu_stop(e) :
 									      VIREO_EMU_OK;
@@ -100,11 +124,20 @@ static int vireo_emu_write(struct vireo_emu *e, u64 la, u64 gpa, const void *dat
 			   u32 flags)
 {
 	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
+	bool tlb = vireo_tlb_usable(vcpu) && !(flags & VIREO_EMU_ACC_OTHER);
 	const struct vireo_mem *mem;
 	struct vireo_run *run = vcpu->run;
 	u64 value = 0;
 	int r;
 
+	if (tlb) {
+		unsigned long hva = vireo_tlb_find(vcpu, la, true);
+
+		if (likely(hva && vireo_hva_write(hva, data, len)))
+			return VIREO_EMU_OK;
+	}
+	if (unlikely(vcpu->interp && vcpu->interp->breakpoints))
+		vireo_interp_watch(vcpu, la, len, true);
 	if (gpa == VIREO_EMU_NO_GPA) {
 		r = vireo_emu_translate(e, la, VIREO_ACCESS_WRITE, flags, &gpa);
 		if (r)
@@ -116,6 +149,8 @@ static int vireo_emu_write(struct vireo_emu *e, u64 la, u64 gpa, const void *dat
 	}
 	mem = vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT);
 	if (mem && !(mem->flags & VIREO_REGION_READONLY)) {
+		if (tlb)
+			vireo_tlb_fill(vcpu, la, gpa, mem, true);
 		if (irqs_disabled())
 			return vireo_write_gpa_nofault(vcpu, gpa, data, len) ? vireo_emu_stop(e) :
 									       VIREO_EMU_OK;
@@ -138,19 +173,16 @@ static int vireo_emu_write(struct vireo_emu *e, u64 la, u64 gpa, const void *dat
 	return VIREO_EMU_OK;
 }
 
-/*
- * Memory that the guest shares with its other vCPUs needs a real compare and exchange.
- * 16 bytes, and whatever is not naturally aligned, are done by parts: nothing that Linux
- * does to memory which has to be interpreted.
- */
+/* Memory that the guest shares with its other vCPUs needs a real compare and exchange. */
 static int vireo_emu_cmpxchg(struct vireo_emu *e, u64 la, u64 gpa, void *old, const void *new,
 			     u32 len, u32 flags)
 {
 	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
 	const struct vireo_mem *mem;
-	u8 now[16];
 	int r;
 
+	if (unlikely(vcpu->interp && vcpu->interp->breakpoints))
+		vireo_interp_watch(vcpu, la, len, true);
 	if (gpa == VIREO_EMU_NO_GPA) {
 		r = vireo_emu_translate(e, la, VIREO_ACCESS_READ | VIREO_ACCESS_WRITE, flags, &gpa);
 		if (r)
@@ -162,18 +194,7 @@ static int vireo_emu_cmpxchg(struct vireo_emu *e, u64 la, u64 gpa, void *old, co
 				 vireo_emu_write(e, la, gpa, new, len, flags);
 	if (irqs_disabled())
 		return vireo_emu_stop(e);
-	if (len <= 8 && !(gpa & (len - 1)))
-		return vireo_cmpxchg_gpa(vcpu, gpa, old, new, len) ? VIREO_EMU_UNHANDLED :
-								     VIREO_EMU_OK;
-	if (vireo_read_gpa(vcpu, gpa, now, len))
-		return VIREO_EMU_UNHANDLED;
-	if (!memcmp(now, old, len)) {
-		if (vireo_write_gpa(vcpu, gpa, new, len))
-			return VIREO_EMU_UNHANDLED;
-	} else {
-		memcpy(old, now, len);
-	}
-	return VIREO_EMU_OK;
+	return vireo_cmpxchg_gpa(vcpu, gpa, old, new, len) ? VIREO_EMU_UNHANDLED : VIREO_EMU_OK;
 }
 
 static int vireo_emu_probe(struct vireo_emu *e, u64 la, u32 len, u32 flags)
@@ -228,23 +249,33 @@ static_assert((int)VIREO_EMU_ES == VIREO_SEG_ES && (int)VIREO_EMU_GS == VIREO_SE
 	      (int)VIREO_EMU_LDTR == VIREO_SEG_LDTR && (int)VIREO_EMU_TR == VIREO_SEG_TR);
 static_assert(VIREO_EMU_SEG_UNUSABLE == VIREO_SEG_UNUSABLE && VIREO_EMU_SEG_L == VIREO_SEG_L);
 
-static u64 vireo_emu_seg_base(struct vireo_emu *e, u32 nr)
-{
-	struct vireo_segment seg;
-
-	vireo_backend_get_segment(vireo_emu_vcpu(e), nr, &seg);
-	return seg.base;
-}
-
 static void vireo_emu_get_seg(struct vireo_emu *e, u32 nr, struct vireo_emu_segment *s)
 {
+	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
+	struct vireo_interp *interp = vcpu->interp;
 	struct vireo_segment seg;
 
-	vireo_backend_get_segment(vireo_emu_vcpu(e), nr, &seg);
+	if (interp && interp->active && (interp->seg_valid & BIT(nr))) {
+		*s = interp->seg[nr];
+		return;
+	}
+	vireo_backend_get_segment(vcpu, nr, &seg);
 	s->base = seg.base;
 	s->limit = seg.limit;
 	s->attr = seg.attr;
 	s->selector = seg.selector;
+	if (interp && interp->active) {
+		interp->seg[nr] = *s;
+		interp->seg_valid |= BIT(nr);
+	}
+}
+
+static u64 vireo_emu_seg_base(struct vireo_emu *e, u32 nr)
+{
+	struct vireo_emu_segment s;
+
+	vireo_emu_get_seg(e, nr, &s);
+	return s.base;
 }
 
 static void vireo_emu_set_seg(struct vireo_emu *e, u32 nr, const struct vireo_emu_segment *s)
@@ -258,6 +289,11 @@ static void vireo_emu_set_seg(struct vireo_emu *e, u32 nr, const struct vireo_em
 	};
 
 	vireo_backend_set_segment(vcpu, nr, &seg);
+	if (vcpu->interp) {
+		/* The backend may keep it in another form. */
+		vcpu->interp->seg_valid &= ~BIT(nr);
+		vcpu->interp->reload = true;
+	}
 	if (nr == VIREO_SEG_SS)
 		vcpu->mode.cpl = (s->attr & VIREO_SEG_DPL) >> VIREO_SEG_DPL_SHIFT;
 	else if (nr == VIREO_SEG_CS)
@@ -282,140 +318,7 @@ static void vireo_emu_set_dt(struct vireo_emu *e, u32 dt, u64 base, u16 limit)
 
 static u32 vireo_emu_get_cpl(struct vireo_emu *e)
 {
-	return vireo_emu_mode_of(e)->cpl;
-}
-
-static u64 vireo_emu_get_cr(struct vireo_emu *e, u32 nr)
-{
-	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
-
-	switch (nr) {
-	case 2:
-		return vcpu->cr2;
-	case 8:
-		return vireo_lapic_get_tpr(vcpu);
-	default:
-		return vireo_backend_get_cr(vcpu, nr);
-	}
-}
-
-static int vireo_emu_set_cr(struct vireo_emu *e, u32 nr, u64 value)
-{
-	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
-	int r;
-
-	if (irqs_disabled())
-		return vireo_emu_stop(e);
-	switch (nr) {
-	case 0:
-		r = vireo_set_cr0(vcpu, value);
-		break;
-	case 2:
-		vcpu->cr2 = value;
-		return VIREO_EMU_OK;
-	case 3:
-		r = vireo_set_cr3(vcpu, value);
-		break;
-	case 4:
-		r = vireo_set_cr4(vcpu, value);
-		break;
-	case 8:
-		r = vireo_set_cr8(vcpu, value);
-		break;
-	default:
-		return vireo_emu_trap(e, X86_TRAP_UD);
-	}
-	if (r)
-		return vireo_emu_fault(e, X86_TRAP_GP, 0);
-	vireo_backend_read_mode(vcpu, &vcpu->mode);
-	return VIREO_EMU_OK;
-}
-
-static u64 vireo_emu_get_efer(struct vireo_emu *e)
-{
-	return vireo_emu_mode_of(e)->efer;
-}
-
-static int vireo_emu_get_msr(struct vireo_emu *e, u32 index, u64 *data)
-{
-	if (irqs_disabled())
-		return vireo_emu_stop(e);
-	return vireo_msr_get(vireo_emu_vcpu(e), index, data, false) ?
-		vireo_emu_fault(e, X86_TRAP_GP, 0) : VIREO_EMU_OK;
-}
-
-static int vireo_emu_set_msr(struct vireo_emu *e, u32 index, u64 data)
-{
-	if (irqs_disabled())
-		return vireo_emu_stop(e);
-	if (vireo_msr_set(vireo_emu_vcpu(e), index, data, false))
-		return vireo_emu_fault(e, X86_TRAP_GP, 0);
-	vireo_backend_read_mode(vireo_emu_vcpu(e), &vireo_emu_vcpu(e)->mode);
-	return VIREO_EMU_OK;
-}
-
-static u64 vireo_emu_get_xcr0(struct vireo_emu *e)
-{
-	return vireo_emu_vcpu(e)->xcr0;
-}
-
-/*
- * The guest's vector registers are in the processor while its thread is in VIREO_RUN.
- * The kernel is compiled without vector instructions, so they are touched by name only.
- */
-#define VIREO_XMM_CASE(n, op)	case n: op(n); break;
-#define VIREO_XMM_ALL(op)						\
-	VIREO_XMM_CASE(0, op) VIREO_XMM_CASE(1, op) VIREO_XMM_CASE(2, op)	\
-	VIREO_XMM_CASE(3, op) VIREO_XMM_CASE(4, op) VIREO_XMM_CASE(5, op)	\
-	VIREO_XMM_CASE(6, op) VIREO_XMM_CASE(7, op) VIREO_XMM_CASE(8, op)	\
-	VIREO_XMM_CASE(9, op) VIREO_XMM_CASE(10, op) VIREO_XMM_CASE(11, op)	\
-	VIREO_XMM_CASE(12, op) VIREO_XMM_CASE(13, op) VIREO_XMM_CASE(14, op)	\
-	VIREO_XMM_CASE(15, op)
-#define VIREO_XMM_SWITCH(nr, op)	do { switch (nr) { VIREO_XMM_ALL(op) } } while (0)
-#define VIREO_XMM_STORE(n)	asm volatile("movdqu %%xmm" #n ", %0" : "=m"(*(u8 (*)[16])data))
-#define VIREO_XMM_LOAD(n)	asm volatile("movdqu %0, %%xmm" #n : : "m"(*(const u8 (*)[16])data))
-#define VIREO_YMM_STORE(n)	asm volatile("vmovdqu %%ymm" #n ", %0" : "=m"(*(u8 (*)[32])data))
-#define VIREO_YMM_LOAD(n)	asm volatile("vmovdqu %0, %%ymm" #n : : "m"(*(const u8 (*)[32])data))
-#define VIREO_YMM_LOAD_XMM(n)	asm volatile("vmovdqu %0, %%xmm" #n : : "m"(*(const u8 (*)[16])data))
-
-static void vireo_fpu_begin(void)
-{
-	fpregs_lock();
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
-		switch_fpu_return();
-}
-
-static int vireo_emu_get_vec(struct vireo_emu *e, u32 nr, void *data, u32 len)
-{
-	if (irqs_disabled())
-		return vireo_emu_stop(e);
-	if (nr > 15 || len > 32 || (len == 32 && !boot_cpu_has(X86_FEATURE_AVX)))
-		return VIREO_EMU_UNHANDLED;
-	vireo_fpu_begin();
-	if (len == 32)
-		VIREO_XMM_SWITCH(nr, VIREO_YMM_STORE);
-	else
-		VIREO_XMM_SWITCH(nr, VIREO_XMM_STORE);
-	fpregs_unlock();
-	return VIREO_EMU_OK;
-}
-
-static int vireo_emu_set_vec(struct vireo_emu *e, u32 nr, const void *data, u32 len,
-			     bool zero_upper)
-{
-	if (irqs_disabled())
-		return vireo_emu_stop(e);
-	if (nr > 15 || len > 32 || (zero_upper && !boot_cpu_has(X86_FEATURE_AVX)))
-		return VIREO_EMU_UNHANDLED;
-	vireo_fpu_begin();
-	if (len == 32)
-		VIREO_XMM_SWITCH(nr, VIREO_YMM_LOAD);
-	else if (zero_upper)
-		VIREO_XMM_SWITCH(nr, VIREO_YMM_LOAD_XMM);
-	else
-		VIREO_XMM_SWITCH(nr, VIREO_XMM_LOAD);
-	fpregs_unlock();
-	return VIREO_EMU_OK;
+	return vireo_emu_vcpu(e)->mode.cpl;
 }
 
 static const struct vireo_emu_ops vireo_emu_ops = {
@@ -433,12 +336,15 @@ static const struct vireo_emu_ops vireo_emu_ops = {
 	.get_cpl = vireo_emu_get_cpl,
 	.get_cr = vireo_emu_get_cr,
 	.set_cr = vireo_emu_set_cr,
+	.get_dr = vireo_emu_get_dr,
+	.set_dr = vireo_emu_set_dr,
 	.get_efer = vireo_emu_get_efer,
 	.get_msr = vireo_emu_get_msr,
 	.set_msr = vireo_emu_set_msr,
 	.get_xcr0 = vireo_emu_get_xcr0,
 	.get_vec = vireo_emu_get_vec,
 	.set_vec = vireo_emu_set_vec,
+	.sysop = vireo_emu_sysop,
 };
 
 void vireo_insn_setup(struct vireo_vcpu *vcpu)
@@ -449,7 +355,7 @@ void vireo_insn_setup(struct vireo_vcpu *vcpu)
 		vcpu->emu.features |= VIREO_EMU_F_AMD;
 }
 
-static u8 vireo_emu_mode(const struct vireo_mode *mode)
+u8 vireo_emu_mode(const struct vireo_mode *mode)
 {
 	if (!(mode->cr0 & X86_CR0_PE))
 		return mode->cs_attr & VIREO_SEG_DB ? VIREO_EMU_REAL32 : VIREO_EMU_REAL;
@@ -581,6 +487,10 @@ static enum vireo_action vireo_emu_answer(struct vireo_vcpu *vcpu)
 {
 	const void *data = vcpu->insn_read_io ? vcpu->run->io.data : vcpu->run->mmio.data;
 
+	if (unlikely(vcpu->insn_msr == VIREO_INSN_MSR_ASKED)) {
+		vireo_emu_msr_answer(vcpu);
+		return vireo_emu_finish(vcpu);
+	}
 	vireo_emu_complete_read(&vcpu->emu, data, vcpu->insn_read_len);
 	vcpu->insn_read_len = 0;
 	vcpu->insn_read_io = false;
@@ -601,6 +511,47 @@ static void vireo_emu_commit(struct vireo_vcpu *vcpu)
 	vcpu->dirty |= VIREO_REG_RSP;
 }
 
+void vireo_emu_raise(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_emu_exception *exc = &vcpu->emu.exception;
+
+	if (exc->vector == X86_TRAP_PF)
+		vireo_queue_page_fault(vcpu, exc->cr2, exc->error_code);
+	else
+		vireo_queue_exception(vcpu, exc->vector, exc->has_error, exc->error_code);
+}
+
+void vireo_emu_take_events(struct vireo_vcpu *vcpu)
+{
+	u16 events = vcpu->emu.events;
+	u64 dr6 = 0;
+
+	if (events & VIREO_EMU_EV_IRET)
+		vireo_backend_set_nmi_mask(vcpu, false);
+	if (events & VIREO_EMU_EV_TASK) {
+		/* SDM vol. 3, 18.2.4: local breakpoints are the task's. */
+		vireo_take_debugregs(vcpu);
+		vcpu->dr7 = vireo_backend_get_dr7(vcpu) & ~(u64)0x155;
+		vireo_backend_set_dr7(vcpu, vcpu->dr7);
+	}
+	if (events & VIREO_EMU_EV_TASK_TRAP)
+		dr6 |= BIT(15);
+	/* MOV SS holds the trap of its own single step back, and then forgets it. */
+	if ((events & (VIREO_EMU_EV_STEP | VIREO_EMU_EV_MOVSS)) == VIREO_EMU_EV_STEP)
+		dr6 |= DR_STEP;
+	if (unlikely(vcpu->interp && vcpu->interp->hits)) {
+		dr6 |= vcpu->interp->hits;
+		vcpu->interp->hits = 0;
+	}
+	if (dr6) {
+		vireo_take_debugregs(vcpu);
+		vcpu->dr6 |= dr6;
+		vireo_queue_exception(vcpu, X86_TRAP_DB, false, 0);
+	}
+	if (events & VIREO_EMU_EV_HLT)
+		vcpu->mp_state = VIREO_MP_HALTED;
+}
+
 static void vireo_emu_retire(struct vireo_vcpu *vcpu)
 {
 	u16 events = vcpu->emu.events;
@@ -608,16 +559,11 @@ static void vireo_emu_retire(struct vireo_vcpu *vcpu)
 	vireo_emu_commit(vcpu);
 	vireo_backend_set_shadow(vcpu, events & VIREO_EMU_EV_MOVSS ? 2 :
 				       events & VIREO_EMU_EV_STI ? 1 : 0);
-	if (unlikely(events & VIREO_EMU_EV_STEP)) {
-		vcpu->dr6 |= DR_STEP;
-		vireo_queue_exception(vcpu, X86_TRAP_DB, false, 0);
-	}
-	if (unlikely(events & VIREO_EMU_EV_HLT))
-		vcpu->mp_state = VIREO_MP_HALTED;
+	if (unlikely(events || (vcpu->interp && vcpu->interp->hits)))
+		vireo_emu_take_events(vcpu);
 }
 
-/* What came of the interpreter's work. */
-static enum vireo_action vireo_emu_result(struct vireo_vcpu *vcpu, int r)
+enum vireo_action vireo_emu_result(struct vireo_vcpu *vcpu, int r)
 {
 	struct vireo_emu *e = &vcpu->emu;
 	struct vireo_run *run = vcpu->run;
@@ -632,16 +578,24 @@ static enum vireo_action vireo_emu_result(struct vireo_vcpu *vcpu, int r)
 		vcpu->complete = vireo_emu_answer;
 		return VIREO_USER;
 	}
-	if (r == VIREO_EMU_OK)
+	if (r == VIREO_EMU_OK) {
 		vireo_emu_retire(vcpu);
-	else if (r == VIREO_EMU_RESTART)
+	} else if (r == VIREO_EMU_RESTART) {
 		vireo_emu_commit(vcpu);
-	else if (r == VIREO_EMU_EXCEPTION) {
-		if (e->exception.vector == X86_TRAP_PF)
-			vireo_queue_page_fault(vcpu, e->exception.cr2, e->exception.error_code);
-		else
-			vireo_queue_exception(vcpu, e->exception.vector, e->exception.has_error,
-					      e->exception.error_code);
+		if (unlikely(e->events))
+			vireo_emu_take_events(vcpu);
+	} else if (r == VIREO_EMU_EXCEPTION) {
+		if (unlikely(e->events & VIREO_EMU_EV_TASK)) {
+			/* It is the new task's. */
+			vireo_emu_commit(vcpu);
+			vireo_emu_take_events(vcpu);
+		}
+		vireo_emu_raise(vcpu);
+	} else if (vcpu->interp && vcpu->interp->active && vireo_hybrid(vcpu->vm) &&
+		   vcpu->mode.cpl != 3 && !vcpu->insn_posted) {
+		/* The processor knows it. */
+		vcpu->step = true;
+		return VIREO_RESUME;
 	} else if (!vcpu->insn_posted) {
 		run->exit_reason = VIREO_EXIT_EMULATION;
 		run->insn_len = e->insn.len;
@@ -696,5 +650,66 @@ enum vireo_action vireo_interpret(struct vireo_vcpu *vcpu, u64 gpa)
 	run->insn_len = 0;
 	snprintf(run->error, sizeof(run->error), "no instruction to be read at %#llx",
 		 vireo_rip(vcpu));
+	return VIREO_USER;
+}
+
+/* What the processor says of a task switch (SDM vol. 3, 26.4.2) in the interpreter's words. */
+static u32 vireo_task_reason(u8 source, bool soft)
+{
+	static const u8 reason[3] = {
+		VIREO_EMU_TASK_CALL, VIREO_EMU_TASK_IRET, VIREO_EMU_TASK_JMP,
+	};
+
+	if (source < ARRAY_SIZE(reason))
+		return reason[source];
+	return soft ? VIREO_EMU_TASK_GATE : VIREO_EMU_TASK_GATE_EXT;
+}
+
+enum vireo_action vireo_interpret_task_switch(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_exit *exit = &vcpu->exit;
+	const struct vireo_event *event = &vcpu->event;
+	struct vireo_run *run = vcpu->run;
+	struct vireo_emu *e = &vcpu->emu;
+	bool soft, nmi, done;
+	int r;
+
+	/* SVM does not tell of the interrupts of instructions, which would be raised again. */
+	soft = exit->task.source < 3 || !vcpu->event_pending || event->type >= VIREO_EVENT_SOFT_INT;
+	nmi = vcpu->event_pending && event->type == VIREO_EVENT_NMI;
+	vireo_regs_need(vcpu, VIREO_REG_ALL);
+	r = vireo_insn_begin(vcpu);
+	/* An instruction goes on behind it, when the task comes back. */
+	if (soft && !r) {
+		if (!exit->insn_len)
+			r = vireo_insn_decode_bytes(vcpu);
+		e->rip += exit->insn_len ?: e->insn.len;
+	}
+	if (soft && r)
+		return VIREO_AGAIN;
+
+	r = vireo_emu_task_switch(e, exit->task.selector, vireo_task_reason(exit->task.source, soft),
+				  exit->task.has_error, exit->task.error);
+	done = r == VIREO_EMU_OK || (r == VIREO_EMU_EXCEPTION && (e->events & VIREO_EMU_EV_TASK));
+	if (done) {
+		/* It was the event's delivery. */
+		vcpu->event_pending = false;
+		vireo_emu_commit(vcpu);
+		vireo_backend_set_shadow(vcpu, 0);
+		if (nmi)
+			vireo_backend_set_nmi_mask(vcpu, true);
+		vireo_emu_take_events(vcpu);
+	}
+	if (r == VIREO_EMU_OK)
+		return VIREO_RESUME;
+	if (r == VIREO_EMU_EXCEPTION) {
+		vireo_emu_raise(vcpu);
+		return VIREO_RESUME;
+	}
+	run->exit_reason = VIREO_EXIT_EMULATION;
+	run->insn_len = 0;
+	snprintf(run->error, sizeof(run->error),
+		 "cannot switch to the task of selector %#x: it is not in memory",
+		 exit->task.selector);
 	return VIREO_USER;
 }

@@ -269,6 +269,16 @@ fault:
 	return false;
 }
 
+bool vireo_hva_read(unsigned long hva, void *data, size_t len)
+{
+	return copy_in(data, (const void __user *)hva, len);
+}
+
+bool vireo_hva_write(unsigned long hva, const void *data, size_t len)
+{
+	return copy_out((void __user *)hva, data, len);
+}
+
 /*
  * Bytes of [@gpa, @gpa + @len) that lie together in user memory, and where; 0 if none.
  * @len is not 0.
@@ -363,6 +373,41 @@ int vireo_write_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, const void *data, 
 	return r;
 }
 
+/* Without atomicity: what a processor locks the bus for, which no host likes. */
+static int cmpxchg_parts(unsigned long hva, void *old, const void *new, u32 len)
+{
+	u8 now[16];
+
+	if (!copy_in(now, (const void __user *)hva, len))
+		return -EFAULT;
+	if (memcmp(now, old, len)) {
+		memcpy(old, now, len);
+		return 0;
+	}
+	return copy_out((void __user *)hva, new, len) ? 0 : -EFAULT;
+}
+
+static int cmpxchg16(unsigned long hva, void *old, const void *new)
+{
+	const u64 *want = new;
+	u64 *have = old;
+	int r = 0;
+
+	/* Every processor with VMX or SVM has it; some early ones of long mode had not. */
+	if (!boot_cpu_has(X86_FEATURE_CX16))
+		return cmpxchg_parts(hva, old, new, 16);
+	__uaccess_begin_nospec();
+	asm volatile("1: lock cmpxchg16b %[mem]\n"
+		     "2:\n"
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG, %[r])
+		     : [r] "+r" (r), [mem] "+m" (*(u8 (*)[16])hva),
+		       "+a" (have[0]), "+d" (have[1])
+		     : "b" (want[0]), "c" (want[1])
+		     : "memory", "cc");
+	__uaccess_end();
+	return r;
+}
+
 int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len)
 {
 	unsigned long hva;
@@ -371,6 +416,9 @@ int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *n
 	might_fault();
 	if (gpa_piece(vcpu, gpa, len, true, &hva) != len)
 		return -EFAULT;
+	/* 16 bytes have to be aligned; of less, a line is enough: across two, hosts may forbid it. */
+	if (len == 16 ? hva & 15 : (hva & 63) + len > 64)
+		return cmpxchg_parts(hva, old, new, len);
 	/* A comparison that fails is an answer too: the value found is in *@old. */
 	switch (len) {
 	case 1:
@@ -384,6 +432,9 @@ int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *n
 		break;
 	case 8:
 		r = __try_cmpxchg_user((u64 __user *)hva, (u64 *)old, *(const u64 *)new, qword);
+		break;
+	case 16:
+		r = cmpxchg16(hva, old, new);
 		break;
 	default:
 		r = -EFAULT;

@@ -74,4 +74,8 @@ vireo_mem_lookup(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 g
 	return mem;
 }
 
+/* Copy between the kernel and user memory that is a region's; may sleep.  False: not accessible. */
+bool vireo_hva_read(unsigned long hva, void *data, size_t len);
+bool vireo_hva_write(unsigned long hva, const void *data, size_t len);
+
 #endif /* VIREO_REGION_H */

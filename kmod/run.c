@@ -117,6 +117,9 @@ static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
 			return VIREO_AGAIN;
 		}
 		vireo_update_events(vcpu);
+		/* A hybrid VM's events are not for the processor to deliver. */
+		if (unlikely(READ_ONCE(vcpu->requests) & ~fast))
+			return VIREO_AGAIN;
 	}
 	return VIREO_RESUME;
 }
@@ -150,6 +153,29 @@ static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu
 		if (action != VIREO_RESUME)
 			return action;
 	}
+}
+
+/*
+ * One instruction that the interpreter does not know, for it to go on behind.  It will come back with it
+ * if there is something to be done before.
+ */
+static noinline enum vireo_action vireo_run_once(struct vireo_vcpu *vcpu)
+{
+	enum vireo_action action;
+
+	vcpu->step = false;
+	if (READ_ONCE(vcpu->requests) || (read_thread_flags() & VIREO_TASK_WORK) ||
+	    vcpu->event_pending)
+		return VIREO_AGAIN;
+	vireo_backend_step(vcpu);
+
+	context_tracking_guest_enter();
+	vireo_backend_enter(vcpu);
+	context_tracking_guest_exit();
+
+	vcpu->counters.exits[vcpu->exit.reason]++;
+	action = vireo_handle_exit(vcpu);
+	return action == VIREO_RESUME ? VIREO_AGAIN : action;
 }
 
 /* Halted, or waiting for a SIPI: sleep until there is a reason not to. */
@@ -195,6 +221,8 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 	if (unlikely(vcpu->requests)) {
 		int idx;
 
+		if (vireo_request_take(vcpu, VIREO_REQ_INTERPRET))
+			vcpu->interpret = true;
 		if (vireo_request_test(vcpu, VIREO_REQ_DEAD)) {
 			run->exit_reason = VIREO_EXIT_INTERNAL_ERROR;
 			strscpy(run->error, READ_ONCE(vcpu->vm->dead_why) ?: "dead",
@@ -257,6 +285,13 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 			continue;
 		if (action != VIREO_RESUME)
 			return action;
+		if (unlikely(vcpu->interpret)) {
+			action = vireo_interpret_run(vcpu);
+			if (action == VIREO_AGAIN)
+				continue;
+			if (action != VIREO_RESUME)
+				return action;
+		}
 
 		preempt_disable();
 		local_irq_disable();
@@ -269,7 +304,7 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 
 		vtime_account_guest_enter();
 		vireo_xcr0_enter(vcpu);
-		action = vireo_run_inner(vcpu);
+		action = unlikely(vcpu->step) ? vireo_run_once(vcpu) : vireo_run_inner(vcpu);
 		vireo_xcr0_leave(vcpu);
 		/* Whoever sees this mode sees what the exit left behind. */
 		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
@@ -431,6 +466,9 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 			action = VIREO_FAIL;
 		} else {
 			vcpu->has_run = true;
+			/* The launcher may have set any state. */
+			if (unlikely(vireo_hybrid(vcpu->vm)))
+				vcpu->interpret = true;
 			action = vireo_run_outer(vcpu);
 		}
 	}

@@ -34,6 +34,7 @@ void vireo_set_regs(struct vireo_vcpu *vcpu, const struct vireo_regs *regs)
 	vireo_set_rflags(vcpu, regs->rflags);
 	/* A read that waits for its answer belongs to the old state. */
 	vcpu->complete = NULL;
+	vireo_state_set(vcpu);
 }
 
 /* Reserved bits of RFLAGS: entry fails with any of them (SDM vol. 3, 27.3.1.4). */

@@ -144,6 +144,7 @@ void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init)
 	vireo_cpuid_update(vcpu);
 	vireo_backend_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
+	vireo_state_set(vcpu);
 }
 
 static struct vireo_vcpu *vireo_vcpu_new(struct vireo_vm *vm, u32 id)
@@ -206,6 +207,7 @@ void vireo_vcpu_destroy(struct vireo_vcpu *vcpu)
 	vireo_lapic_destroy(vcpu);
 	vireo_backend_vcpu_destroy(vcpu);
 	vireo_mmu_vcpu_destroy(vcpu);
+	vireo_interpret_free(vcpu);
 	kvfree(vcpu->cpuid);
 	fpu_free_guest_fpstate(&vcpu->fpu);
 	free_page((unsigned long)vcpu->run);

@@ -32,6 +32,7 @@
 
 struct vireo_vm;
 struct vireo_vcpu;
+struct vireo_interp;
 struct vireo_lapic_state;
 
 /* Names of GPR numbers: the hardware encoding. */
@@ -151,6 +152,7 @@ enum vireo_request {
 	VIREO_REQ_DEAD,		/* VM is dead: VIREO_EXIT_INTERNAL_ERROR */
 	VIREO_REQ_SYNC,		/* only to get a vCPU out of the guest once */
 	VIREO_REQ_OUT,		/* leave the inner loop and look around */
+	VIREO_REQ_INTERPRET,	/* own thread: leave it, and see whether to interpret */
 };
 
 /* vireo_vcpu.run_mode: who must be interrupted to see a request */
@@ -167,6 +169,11 @@ enum vireo_action {
 	VIREO_SLOW,		/* call the handler again with interrupts on */
 	VIREO_USER,		/* to user space; vcpu->run is filled */
 	VIREO_FAIL,		/* to user space; vcpu->run_error is VIREO_RUN's errno */
+};
+
+/* vireo_vcpu.insn_msr: an MSR of an interpreted instruction that the launcher is asked for */
+enum vireo_insn_msr {
+	VIREO_INSN_MSR_NONE, VIREO_INSN_MSR_ASKED, VIREO_INSN_MSR_DONE, VIREO_INSN_MSR_REFUSED
 };
 
 /**
@@ -229,8 +236,15 @@ struct vireo_vcpu {
 	bool insn_posted;		/* ... has put a write for user space into the run page */
 	bool insn_read_io;		/* ... waits for a port, not for memory */
 	u16 insn_read_len;		/* ... and for so many bytes */
+	u8 insn_msr;			/* enum vireo_insn_msr */
+	u64 insn_msr_data;		/* the launcher's answer */
 	struct vireo_mode mode;		/* of the guest while the interpreter is at work */
 	struct vireo_emu emu;		/* interpreter; see insn.c */
+	struct vireo_interp *interp;	/* see interpret.c; NULL until it is needed */
+	bool interpret;			/* interpret instead of entering, until interpret.c says no */
+	bool reinterpret;		/* event is a fault of an instruction to be interpreted */
+	bool step;			/* let the processor carry out one instruction */
+	bool event_waits;		/* an interrupt or NMI waits to be allowed */
 
 	/* time */
 	u64 tsc_offset;
@@ -461,6 +475,11 @@ static inline struct vireo_vcpu *vireo_vcpu_next(struct vireo_vm *vm, u32 *i)
 	return NULL;
 }
 
+static inline bool vireo_hybrid(const struct vireo_vm *vm)
+{
+	return vm->flags & VIREO_VM_HYBRID;
+}
+
 #define vireo_for_each_vcpu(i, vcpu, vm)				\
 	for ((i) = 0; ((vcpu) = vireo_vcpu_next(vm, &(i))); (i)++)
 
@@ -522,7 +541,8 @@ int vireo_read_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t 
 int vireo_write_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len);
 
 /*
- * Atomic compare and exchange of 1, 2, 4 or 8 aligned bytes; may sleep.  *@old becomes what was there.
+ * Compare and exchange of 1, 2, 4, 8 or 16 bytes within a page, atomic if 16 are aligned and less
+ * are in one cache line; may sleep.  *@old becomes what was there.
  * Return 0 or -EFAULT.
  */
 int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len);

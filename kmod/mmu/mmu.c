@@ -11,6 +11,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/rcupdate.h>
 
+#include "../backend.h"
 #include "mmu.h"
 #include "notifier.h"
 #include "tdp.h"
@@ -98,4 +99,11 @@ void vireo_mmu_publish(struct vireo_vm *vm, struct vireo_mem_map *map, u64 start
 	}
 	write_unlock(&mmu->lock);
 	vireo_tdp_free(mmu, &cut, true);
+}
+
+/* The guest's own tables are walked by the processor: what it has cached goes. */
+int vireo_mmu_invlpg(struct vireo_vcpu *vcpu, u64 gva)
+{
+	vireo_backend_flush(vcpu);
+	return 0;
 }

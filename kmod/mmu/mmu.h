@@ -86,6 +86,15 @@ void vireo_mmu_zap_gfns(struct vireo_vm *vm, u64 start, u64 end);
 void vireo_mmu_publish(struct vireo_vm *vm, struct vireo_mem_map *map, u64 start, u64 end);
 
 /**
+ * vireo_mmu_invlpg() - INVLPG
+ * @vcpu: loaded; interrupts on or off
+ * @gva: linear address
+ *
+ * Return: 0; -EAGAIN: interrupts must be on.
+ */
+int vireo_mmu_invlpg(struct vireo_vcpu *vcpu, u64 gva);
+
+/**
  * struct vireo_walk - result of a guest page-table walk
  * @gpa: guest-physical address of the byte at @gva
  * @page_size: 4096, 2 MiB, 4 MiB or 1 GiB

@@ -25,6 +25,7 @@ static_assert(offsetof(struct vireo_vcpu, gpr) == 0);
 #define SVM_EXCEPTION	0x600
 #define SVM_TASK	0x700
 #define SVM_IRET	0x800
+#define SVM_INTN	0x900
 #define SVM_KIND	0xf00
 
 /* What is not listed is 0: no such exit is known.  Any index of 8 bits is inside. */
@@ -48,6 +49,7 @@ static const u16 svm_exits[0x100] = {
 	[VMEXIT_CPUID]		= SVM_EXIT(CPUID, INSN),
 	[VMEXIT_RSM]		= SVM_EXIT(UNDEFINED, INSN),
 	[VMEXIT_IRET]		= SVM_EXIT(NONE, IRET),
+	[VMEXIT_INTN]		= SVM_EXIT(EXCEPTION, INTN),
 	[VMEXIT_INVD]		= SVM_EXIT(INVD, INSN),
 	[VMEXIT_PAUSE]		= SVM_EXIT(PAUSE, INSN),
 	[VMEXIT_HLT]		= SVM_EXIT(HLT, INSN),
@@ -238,6 +240,12 @@ static noinline void svm_exit_other(struct vireo_vcpu *vcpu, u64 code, u32 how)
 		return;
 	case SVM_TASK:
 		svm_exit_task(exit, vmcb);
+		return;
+	case SVM_INTN:
+		/* As it is on VMX, where an IDT with nothing in it makes it fault. */
+		exit->exc.vector = X86_TRAP_GP;
+		exit->exc.has_error = true;
+		exit->exc.error = 2;
 		return;
 	case SVM_IRET:
 		/* Of no interest to anybody else; a kick that comes now ends the guest again. */

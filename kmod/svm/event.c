@@ -333,6 +333,29 @@ static void svm_hold_shadow(struct svm_vcpu *svm)
 	vmcb_dirty(vmcb, VMCB_CLEAN_INT_CTL);
 }
 
+/* SVM has real mode and whatever state there may be. */
+bool svm_runnable(struct vireo_vcpu *vcpu)
+{
+	return true;
+}
+
+void svm_step(struct vireo_vcpu *vcpu)
+{
+	svm_work_add(to_svm(vcpu), SVM_WORK_SINGLE);
+}
+
+/* TF for one instruction, and no window that opens before it. */
+static void svm_open_single(struct svm_vcpu *svm)
+{
+	if (svm->vmcb->control.int_state & VMCB_INT_SHADOW) {
+		svm_hold_shadow(svm);
+		return;
+	}
+	svm_work_add(svm, SVM_WORK_STEP |
+		     (svm->vmcb->save.rflags & X86_EFLAGS_TF ? SVM_WORK_GUEST_TF : 0));
+	svm->vmcb->save.rflags |= X86_EFLAGS_TF;
+}
+
 static bool svm_window(struct vireo_vcpu *vcpu, u16 reason)
 {
 	vcpu->exit.reason = reason;
@@ -347,6 +370,10 @@ bool svm_work_entry(struct vireo_vcpu *vcpu)
 
 	if (vcpu->dirty)
 		svm_write_regs(vcpu);
+	if (unlikely(svm->work & SVM_WORK_SINGLE)) {
+		svm_open_single(svm);
+		return true;
+	}
 	/*
 	 * A handler may have ended what held an event back: CPUID in the shadow of STI.  It
 	 * can be taken at once, and Bochs 2.7 would not open the window if IF is set at entry.
@@ -382,6 +409,8 @@ static void svm_end_step(struct vireo_vcpu *vcpu)
 		    (!cause || (cause & DR_STEP)))
 			svm_work_add(svm, SVM_WORK_STEPPED);
 	}
+	if (!(svm->work & SVM_WORK_STEPPED))
+		svm_work_drop(svm, SVM_WORK_SINGLE);
 	svm_work_drop(svm, SVM_WORK_STEP | SVM_WORK_GUEST_TF);
 }
 
@@ -395,8 +424,10 @@ bool svm_step_done(struct vireo_vcpu *vcpu, u16 *reason)
 	svm_work_drop(svm, SVM_WORK_STEPPED);
 	vmcb->save.dr6 &= ~DR_STEP;
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
-	*reason = svm->work & SVM_WORK_NMI_WINDOW ? VIREO_EXIT_NMI_WINDOW :
+	*reason = svm->work & SVM_WORK_SINGLE ? VIREO_EXIT_STEP :
+		  svm->work & SVM_WORK_NMI_WINDOW ? VIREO_EXIT_NMI_WINDOW :
 		  svm->work & SVM_WORK_IRQ_WINDOW ? VIREO_EXIT_IRQ_WINDOW : VIREO_EXIT_NONE;
+	svm_work_drop(svm, SVM_WORK_SINGLE);
 	/* A breakpoint of the guest's at the same place is still to be delivered. */
 	return !(svm_db_cause(vmcb) & DR_TRAP_BITS);
 }

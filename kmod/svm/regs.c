@@ -218,6 +218,9 @@ void svm_set_efer(struct vireo_vcpu *vcpu, u64 value)
 	struct svm_vcpu *svm = to_svm(vcpu);
 
 	svm->efer = value;
+	/* SYSCALL of a hybrid VM's programs is #UD, and so comes to the interpreter. */
+	if (vireo_hybrid(vcpu->vm))
+		value &= ~(u64)EFER_SCE;
 	svm->vmcb->save.efer = value | EFER_SVME;
 	vmcb_dirty(svm->vmcb, VMCB_CLEAN_CR);
 }
@@ -246,7 +249,7 @@ static u64 *svm_msr(struct vireo_vcpu *vcpu, u32 index)
 	case MSR_SYSCALL_MASK:
 		return &s->sfmask;
 	case MSR_IA32_SYSENTER_CS:
-		return &s->sysenter_cs;
+		return vireo_hybrid(vcpu->vm) ? &svm->sysenter_cs : &s->sysenter_cs;
 	case MSR_IA32_SYSENTER_ESP:
 		return &s->sysenter_esp;
 	case MSR_IA32_SYSENTER_EIP:

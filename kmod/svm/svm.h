@@ -77,6 +77,7 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 #define SVM_WORK_STEPPED	BIT(5)		/* this exit is the #DB of our TF */
 #define SVM_WORK_INJECTED	BIT(7)		/* Bochs: this entry has injected an event */
 #define SVM_WORK_SHADOW		BIT(8)		/* the interrupt shadow is held by stepping over it */
+#define SVM_WORK_SINGLE		BIT(9)		/* the step is VIREO_EXIT_STEP's */
 #define SVM_WORK_IRQ_WINDOW	BIT(6)		/* entry only: it may be open already */
 
 /**
@@ -101,6 +102,7 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
  * @iret_rip: with SVM_WORK_IRET: RIP of the IRET
  * @shadow_rip: with SVM_WORK_SHADOW: RIP of the instruction in the shadow
  * @debugctl: guest's DEBUGCTL, a value without effect
+ * @sysenter_cs: of a hybrid VM, where the processor's is 0 so that SYSENTER faults
  * @msrpm: MSR permission map, two pages
  */
 struct svm_vcpu {
@@ -120,6 +122,7 @@ struct svm_vcpu {
 	u64 iret_rip;
 	u64 shadow_rip;
 	u64 debugctl;
+	u64 sysenter_cs;
 	u8 *msrpm;
 };
 
@@ -246,6 +249,8 @@ u8 svm_get_shadow(struct vireo_vcpu *vcpu);
 void svm_set_shadow(struct vireo_vcpu *vcpu, u8 shadow);
 void svm_inject(struct vireo_vcpu *vcpu);
 void svm_cancel(struct vireo_vcpu *vcpu);
+bool svm_runnable(struct vireo_vcpu *vcpu);
+void svm_step(struct vireo_vcpu *vcpu);
 bool svm_irq_allowed(struct vireo_vcpu *vcpu);
 bool svm_nmi_allowed(struct vireo_vcpu *vcpu);
 void svm_irq_window(struct vireo_vcpu *vcpu, bool on);

@@ -145,6 +145,11 @@ int svm_vcpu_create(struct vireo_vcpu *vcpu)
 	for (i = 0; i < ARRAY_SIZE(svm_msr_direct); i++)
 		svm_msr_intercept(vcpu, svm_msr_direct[i], false, false);
 	svm_init_vmcb(svm);
+	if (vireo_hybrid(vcpu->vm)) {
+		/* Whatever leads a program to its kernel exits. */
+		svm->vmcb->control.intercept[VMCB_I_EXC / 32] = ~0U;
+		vmcb_intercept(svm->vmcb, VMCB_I_INTN, true);
+	}
 	return 0;
 
 vmcb:

@@ -36,6 +36,7 @@ enum vmcb_intercept {
 	VMCB_I_CPUID		= 114,
 	VMCB_I_RSM,
 	VMCB_I_IRET,
+	VMCB_I_INTN,
 	VMCB_I_INVD		= 118,
 	VMCB_I_PAUSE,
 	VMCB_I_HLT,
@@ -126,6 +127,7 @@ enum vmcb_intercept {
 #define VMEXIT_CPUID		0x072
 #define VMEXIT_RSM		0x073
 #define VMEXIT_IRET		0x074
+#define VMEXIT_INTN		0x075
 #define VMEXIT_INVD		0x076
 #define VMEXIT_PAUSE		0x077
 #define VMEXIT_HLT		0x078

@@ -46,11 +46,12 @@ const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps)
 		return "a VMCS above 4 GiB";
 
 	/* First what most processors that are too old lack: the message names the real reason. */
-	must = VMX_PROC2_EPT | VMX_PROC2_UNRESTRICTED;
-	want = VMX_PROC2_RDTSCP | VMX_PROC2_VPID | VMX_PROC2_WBINVD | VMX_PROC2_PAUSE_LOOP |
+	must = VMX_PROC2_EPT;
+	want = VMX_PROC2_UNRESTRICTED | VMX_PROC2_RDTSCP | VMX_PROC2_VPID | VMX_PROC2_WBINVD | VMX_PROC2_PAUSE_LOOP |
 	       VMX_PROC2_INVPCID | VMX_PROC2_ENCLS | VMX_PROC2_XSAVES;
 	if (vmx_adjust(msrs->proc2, must, want, &caps->proc2))
-		return caps->proc2 & VMX_PROC2_EPT ? "unrestricted guest" : "EPT";
+		return "EPT";
+	caps->unrestricted = caps->proc2 & VMX_PROC2_UNRESTRICTED;
 
 	must = VMX_PIN_INTR | VMX_PIN_NMI | VMX_PIN_VIRTUAL_NMI;
 	if (vmx_adjust(msrs->pin, must, 0, &caps->pin))

@@ -37,6 +37,7 @@ struct vmx_msrs {
  * @exit: VM-exit controls
  * @entry: VM-entry controls
  * @revision: first word of each VMCS
+ * @unrestricted: real mode and unpaged mode can be entered
  * @vpid: TLB tags in use
  * @invept: INVEPT type: VMX_INV_SINGLE or VMX_INV_ALL
  * @invvpid: INVVPID type likewise
@@ -48,6 +49,7 @@ struct vmx_caps {
 	struct vmx_msrs msrs;
 	u32 pin, proc, proc2, exit, entry;
 	u32 revision;
+	bool unrestricted;
 	bool vpid;
 	u8 invept, invvpid;
 	u32 watch;

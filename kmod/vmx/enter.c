@@ -43,6 +43,7 @@ void vmx_sync_host(struct vireo_vcpu *vcpu)
 
 	/* VM exits clear DR7 and IA32_DEBUGCTL (SDM vol. 3, 28.5.1). */
 	vmx->after = 0;
+	vmx->step_tf = false;
 	rdmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host_debugctl);
 	if (unlikely(vmx->host_debugctl))
 		vmx->after |= VMX_AFTER_DEBUGCTL;
@@ -56,6 +57,37 @@ void vmx_sync_host(struct vireo_vcpu *vcpu)
 	if (static_branch_unlikely(&vmx_l1d_flush_key))
 		vmx_l1d_flush();
 	vmx->ran = true;
+}
+
+/*
+ * The monitor trap flag ends the guest behind an instruction whatever that does (SDM vol. 3, 26.5.2);
+ * older processors have but the guest's own.
+ */
+void vmx_step(struct vireo_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	vmx->after |= VMX_AFTER_STEP;
+	if (vmx_caps.msrs.proc >> 32 & VMX_PROC_TRAP_FLAG) {
+		vmx_set_proc(vmx, vmx->proc | VMX_PROC_TRAP_FLAG);
+	} else if (!(vmx_rflags(vcpu) & X86_EFLAGS_TF)) {
+		vmx->step_tf = true;
+		vireo_set_rflags(vcpu, vcpu->rflags | X86_EFLAGS_TF);
+	}
+}
+
+static void vmx_end_step(struct vireo_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	vmx->after &= ~VMX_AFTER_STEP;
+	vmx_set_proc(vmx, vmx->proc & ~VMX_PROC_TRAP_FLAG);
+	if (vmx->step_tf) {
+		vireo_set_rflags(vcpu, vmx_rflags(vcpu) & ~(u64)X86_EFLAGS_TF);
+		/* In a shadow the entry had to have the trap pending. */
+		vmx_write(VMCS_GUEST_PENDING_DEBUG,
+			  vmx_read(VMCS_GUEST_PENDING_DEBUG) & ~(u64)VMX_PENDING_BS);
+	}
 }
 
 /* What is rarely needed before an entry.  False: vcpu->exit holds a reason not to enter. */
@@ -100,6 +132,8 @@ static noinline u32 vmx_after(struct vireo_vcpu *vcpu, u32 reason)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
 
+	if (vmx->after & VMX_AFTER_STEP)
+		vmx_end_step(vcpu);
 	if (vmx->after & VMX_AFTER_DEBUGCTL)
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host_debugctl);
 	if (vmx->after & VMX_AFTER_BREAKPOINTS) {
@@ -231,6 +265,7 @@ static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 {
 	const struct vmx_exit_kind *kind = &vmx_exit_kinds[reason & (VMX_EXIT_KINDS - 1)];
 	struct vireo_exit *exit = &vcpu->exit;
+	struct vmx_vcpu *vmx = vcpu->backend;
 	struct vmx_raw_exit raw = { .reason = reason };
 
 	if (kind->want & VMX_WANT_LEN)
@@ -267,6 +302,11 @@ static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 		vmx_host_mce();
 		return;
 	case VIREO_EXIT_EXCEPTION:
+		if (exit->exc.vector == X86_TRAP_DB && vmx->step_tf &&
+		    !(raw.qual & (DR_TRAP_BITS | BIT(13)))) {
+			exit->reason = VIREO_EXIT_STEP;
+			return;
+		}
 		if (exit->exc.vector == X86_TRAP_DB)
 			vmx_debug_exception(vcpu, raw.qual);
 		/* SDM vol. 3, 28.2.2: the bit says nothing for #DF. */

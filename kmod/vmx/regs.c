@@ -101,19 +101,30 @@ void vmx_set_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr, const struct vi
 	vmx_write(VMX_SEG(VMCS_GUEST_ES_LIMIT, nr), seg->limit);
 	vmx_write(VMX_SEG(VMCS_GUEST_ES_SELECTOR, nr), seg->selector);
 	vmx_write(VMX_SEG(VMCS_GUEST_ES_ATTR, nr), vmx_segment_attr(nr, seg));
+	vmx_state_changed(vcpu);
 }
 
 void vmx_get_table(struct vireo_vcpu *vcpu, bool idt, struct vireo_table *table)
 {
 	memset(table, 0, sizeof(*table));
 	table->base = vmx_read(idt ? VMCS_GUEST_IDTR_BASE : VMCS_GUEST_GDTR_BASE);
-	table->limit = vmx_read(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT);
+	if (unlikely(idt && vireo_hybrid(vcpu->vm)))
+		table->limit = ((struct vmx_vcpu *)vcpu->backend)->idt_limit;
+	else
+		table->limit = vmx_read(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT);
 }
 
 void vmx_set_table(struct vireo_vcpu *vcpu, bool idt, const struct vireo_table *table)
 {
+	u16 limit = table->limit;
+
+	if (unlikely(idt && vireo_hybrid(vcpu->vm))) {
+		/* INT n of a program is #GP, and so comes to the interpreter. */
+		((struct vmx_vcpu *)vcpu->backend)->idt_limit = limit;
+		limit = 0;
+	}
 	vmx_write(idt ? VMCS_GUEST_IDTR_BASE : VMCS_GUEST_GDTR_BASE, table->base);
-	vmx_write(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT, table->limit);
+	vmx_write(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT, limit);
 }
 
 /* ------------------------------------------------------------------ */
@@ -139,10 +150,11 @@ u64 vmx_get_cr(struct vireo_vcpu *vcpu, int nr)
 static void vmx_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
-	/* Unrestricted guests are excepted from PE and PG (SDM vol. 3, 24.8). */
-	u64 ones = vmx_caps.msrs.cr0_fixed0 & ~(X86_CR0_PE | X86_CR0_PG);
-	u64 old = vmx_get_cr(vcpu, 0);
+	u64 ones = vmx_caps.msrs.cr0_fixed0, old = vmx_get_cr(vcpu, 0);
 
+	/* Unrestricted guests are excepted from PE and PG (SDM vol. 3, 24.8). */
+	if (vmx_caps.unrestricted)
+		ones &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
 	vmx->cr0_shadow = value;
 	vmx_write(VMCS_CR0_SHADOW, value);
 	/* The memory is write-back whatever the guest thinks of its caches. */
@@ -151,6 +163,7 @@ static void vmx_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 	if ((old ^ value) & VMX_CR0_FLUSH)
 		vmx_invvpid(vmx->vpid);
 	vmx->todo |= VMX_TODO_PDPTES;
+	vmx_state_changed(vcpu);
 }
 
 static void vmx_set_cr4(struct vireo_vcpu *vcpu, u64 value)
@@ -203,7 +216,8 @@ void vmx_set_efer(struct vireo_vcpu *vcpu, u64 value)
 	if ((vmx->efer ^ value) & (EFER_NX | EFER_LMA))
 		vmx_invvpid(vmx->vpid);
 	vmx->efer = value;
-	vmx_write(VMCS_GUEST_EFER, value);
+	/* SYSCALL of a hybrid VM's programs is #UD, and so comes to the interpreter. */
+	vmx_write(VMCS_GUEST_EFER, vireo_hybrid(vcpu->vm) ? value & ~(u64)EFER_SCE : value);
 	if (value & EFER_LMA)
 		entry |= VMX_ENTRY_GUEST_64;
 	if (entry != vmx->entry) {
@@ -271,6 +285,8 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 	u32 proc2 = vmx_caps.proc2;
 
 	vmx->cr0_owned = VMX_CR0_OWNED;
+	if (!vmx_caps.unrestricted)
+		vmx->cr0_owned &= ~(u64)X86_CR0_PE;
 	vmx->cr4_owned = VMX_CR4_OWNED & ~vcpu->caps.cr4_reserved & vmx_caps.msrs.cr4_fixed1 &
 			 ~vmx_caps.msrs.cr4_fixed0;
 	vmx_write(VMCS_CR0_MASK, ~vmx->cr0_owned);
@@ -290,6 +306,8 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 	e = vmx_cpuid(vcpu, 0xd, 1);
 	if (!e || !(e->eax & BIT(3)))
 		proc2 &= ~VMX_PROC2_XSAVES;
+	if (vireo_hybrid(vcpu->vm))
+		proc2 |= vmx_caps.msrs.proc2 >> 32 & VMX_PROC2_DESCRIPTOR;
 	if (proc2 != vmx->proc2) {
 		vmx->proc2 = proc2;
 		vmx_write(VMCS_PROC2_CONTROLS, proc2);
@@ -333,7 +351,7 @@ int vmx_get_msr(struct vireo_vcpu *vcpu, u32 index, u64 *data)
 		*data = vmx->msr[VMX_MSR_TSC_AUX];
 		return 0;
 	case MSR_IA32_SYSENTER_CS:
-		*data = vmx_read(VMCS_GUEST_SYSENTER_CS);
+		*data = vireo_hybrid(vcpu->vm) ? vmx->sysenter_cs : vmx_read(VMCS_GUEST_SYSENTER_CS);
 		return 0;
 	case MSR_IA32_SYSENTER_ESP:
 		*data = vmx_read(VMCS_GUEST_SYSENTER_ESP);
@@ -385,7 +403,9 @@ int vmx_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data)
 		vmx->msr[VMX_MSR_TSC_AUX] = (u32)data;
 		break;
 	case MSR_IA32_SYSENTER_CS:
-		vmx_write(VMCS_GUEST_SYSENTER_CS, (u32)data);
+		vmx->sysenter_cs = data;
+		if (!vireo_hybrid(vcpu->vm))
+			vmx_write(VMCS_GUEST_SYSENTER_CS, (u32)data);
 		return 0;
 	case MSR_IA32_SYSENTER_ESP:
 		vmx_write(VMCS_GUEST_SYSENTER_ESP, data);

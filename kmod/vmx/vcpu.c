@@ -95,7 +95,7 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 	 * no instruction and so no interrupt of the host in between; #MC is the host's.
 	 * #PF: with mask and match 0 the bitmap's bit decides.
 	 */
-	vmx_write(VMCS_EXCEPTION_BITMAP,
+	vmx_write(VMCS_EXCEPTION_BITMAP, vireo_hybrid(vmx->vcpu->vm) ? ~0U :
 		  BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_MC));
 	vmx_write(VMCS_PF_ERROR_MASK, 0);
 	vmx_write(VMCS_PF_ERROR_MATCH, 0);

@@ -163,6 +163,7 @@ static_assert(VMCS_HOST_CR0 == 0x6c00 && VMCS_HOST_RIP == 0x6c16);
 #define VMX_PROC_MOV_DR			BIT(23)
 #define VMX_PROC_ALL_IO			BIT(24)
 #define VMX_PROC_IO_BITMAPS		BIT(25)
+#define VMX_PROC_TRAP_FLAG		BIT(27)
 #define VMX_PROC_MSR_BITMAP		BIT(28)
 #define VMX_PROC_MONITOR		BIT(29)
 #define VMX_PROC_PAUSE			BIT(30)
@@ -170,6 +171,7 @@ static_assert(VMCS_HOST_CR0 == 0x6c00 && VMCS_HOST_RIP == 0x6c16);
 
 /* Secondary processor-based controls (table 25-7) */
 #define VMX_PROC2_EPT			BIT(1)
+#define VMX_PROC2_DESCRIPTOR		BIT(2)
 #define VMX_PROC2_RDTSCP		BIT(3)
 #define VMX_PROC2_VPID			BIT(5)
 #define VMX_PROC2_WBINVD		BIT(6)

@@ -10,6 +10,7 @@
  *  event.c   injection, windows, shadows
  *  enter.c   entry and exit: the hot path; switch.S is its core
  *  exit.c    exits in neutral form
+ *  check.c   states that the processor enters
  *  dump.c    a VMCS in words
  */
 #ifndef VIREO_VMX_H
@@ -46,6 +47,7 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
 /* vmx_vcpu.after: what each exit must put right */
 #define VMX_AFTER_DEBUGCTL	BIT(0)
 #define VMX_AFTER_BREAKPOINTS	BIT(1)
+#define VMX_AFTER_STEP		BIT(2)	/* one instruction was to run alone */
 
 /**
  * struct vmx_vcpu - a vCPU's VMX side
@@ -73,6 +75,9 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
  * @efer: IA32_EFER as the guest sees it
  * @msr: guest's values of enum VMX_MSR_*
  * @cstar: IA32_CSTAR: only a value, SYSCALL of 32-bit code is #UD on Intel
+ * @sysenter_cs: of a hybrid VM, where the processor's is 0 so that SYSENTER faults
+ * @idt_limit: likewise, so that INT n faults
+ * @step_tf: stepping by RFLAGS.TF, which the guest has not set
  * @guest_kernel_gs: guest's KERNEL_GS_BASE while not loaded
  * @host_kernel_gs: the thread's user GS base while loaded
  * @host_sel: the thread's DS, ES, FS, GS, LDTR while loaded
@@ -107,6 +112,10 @@ struct vmx_vcpu {
 	u64 efer;
 	u64 msr[VMX_MSR_NR];
 	u64 cstar;
+
+	u32 sysenter_cs;
+	u16 idt_limit;
+	bool step_tf;
 
 	u64 guest_kernel_gs, host_kernel_gs;
 	struct { u16 ds, es, fs, gs, ldt; } host_sel;
@@ -330,6 +339,36 @@ void vmx_dr_save(struct vireo_vcpu *vcpu);
 u64 vmx_get_dr7(struct vireo_vcpu *vcpu);
 void vmx_set_dr7(struct vireo_vcpu *vcpu, u64 value);
 
+/* check.c */
+
+/**
+ * struct vmx_entry_state - what decides whether the processor enters a state
+ * @cr0: as the guest sees it
+ * @efer: likewise
+ * @rflags: RFLAGS
+ * @seg: segment registers as the VMCS has them
+ */
+struct vmx_entry_state {
+	u64 cr0, efer, rflags;
+	struct vireo_segment seg[VIREO_SEG_NR];
+};
+
+/**
+ * vmx_state_enters() - would an entry without "unrestricted guest" succeed?
+ * @s: state
+ *
+ * Pure, for tests.
+ */
+bool vmx_state_enters(const struct vmx_entry_state *s);
+bool vmx_runnable(struct vireo_vcpu *vcpu);
+
+/* After a change of what vmx_runnable() looks at; the interpreter looks by itself. */
+static inline void vmx_state_changed(struct vireo_vcpu *vcpu)
+{
+	if (unlikely(!vmx_caps.unrestricted) && !vcpu->interpret)
+		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
+}
+
 /* For enter.c: masks and controls that follow CPUID; the PDPTEs, false if a page is not there. */
 void vmx_update_masks(struct vireo_vcpu *vcpu);
 bool vmx_load_pdptes(struct vireo_vcpu *vcpu);
@@ -386,6 +425,7 @@ void vmx_recover_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_len
 /* enter.c, dump.c                                                      */
 
 void vmx_sync_host(struct vireo_vcpu *vcpu);
+void vmx_step(struct vireo_vcpu *vcpu);
 void vmx_enter(struct vireo_vcpu *vcpu);
 void vmx_dump(struct vireo_vcpu *vcpu);
 extern const u8 vireo_vmx_exit[];	/* switch.S */
