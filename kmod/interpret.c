@@ -383,10 +383,8 @@ static enum vireo_action vireo_interp_loop(struct vireo_vcpu *vcpu)
 	bool hybrid = vireo_hybrid(vcpu->vm), must = true;
 	struct vireo_emu *e = &vcpu->emu;
 	enum vireo_action action;
-	bool gate = vcpu->reinterpret && vcpu->event_pending;
 	int n, r;
 
-	vcpu->reinterpret = false;
 	for (n = 0; n < VIREO_INTERPRET_RUN; n++) {
 		if (unlikely(READ_ONCE(vcpu->requests))) {
 			action = vireo_interp_requests(vcpu);
@@ -397,9 +395,9 @@ static enum vireo_action vireo_interp_loop(struct vireo_vcpu *vcpu)
 			return VIREO_AGAIN;
 		if (unlikely(interp->reload))
 			must = vireo_interp_reload(vcpu);
-		if (unlikely(gate)) {
-			gate = false;
-			if (vireo_interp_gate(vcpu)) {
+		if (unlikely(vcpu->reinterpret)) {
+			vcpu->reinterpret = false;
+			if (vcpu->event_pending && vireo_interp_gate(vcpu)) {
 				vcpu->event_pending = false;
 				goto execute;
 			}

@@ -14,6 +14,7 @@ extern struct kunit_suite vireo_pvclock_suite;
 extern struct kunit_suite vireo_region_suite;
 extern struct kunit_suite vireo_svm_exit_suite;
 extern struct kunit_suite vireo_vmx_caps_suite;
+extern struct kunit_suite vireo_vmx_check_suite;
 extern struct kunit_suite vireo_vmx_exit_suite;
 extern struct kunit_suite vireo_walk_suite;
 
@@ -27,5 +28,6 @@ kunit_test_suites(&vireo_cpuid_suite,
 		  &vireo_region_suite,
 		  &vireo_svm_exit_suite,
 		  &vireo_vmx_caps_suite,
+		  &vireo_vmx_check_suite,
 		  &vireo_vmx_exit_suite,
 		  &vireo_walk_suite);

@@ -102,6 +102,7 @@ static const u8 svm_expected[0x100] = {
 	[0x6f] = VIREO_EXIT_RDPMC,
 	[0x72] = VIREO_EXIT_CPUID,
 	[0x73] = VIREO_EXIT_UNDEFINED,			/* RSM */
+	[0x75] = VIREO_EXIT_EXCEPTION,			/* INT n */
 	[0x76] = VIREO_EXIT_INVD,
 	[0x77] = VIREO_EXIT_PAUSE,
 	[0x78] = VIREO_EXIT_HLT,

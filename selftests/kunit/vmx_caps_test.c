@@ -27,8 +27,8 @@
 /* The size of a VMCS, write-back memory, exact MSRs, an identifier. */
 #define BASIC		(1ULL << 55 | 6ULL << 50 | 1024ULL << 32 | 0x12)
 
-static const u32 want_proc2 = BIT(3) | BIT(5) | BIT(6) | BIT(10) | BIT(12) | BIT(15) | BIT(20);
-static const u32 must_proc2 = BIT(1) | BIT(7);
+static const u32 want_proc2 = BIT(3) | BIT(7) | BIT(5) | BIT(6) | BIT(10) | BIT(12) | BIT(15) | BIT(20);
+static const u32 must_proc2 = BIT(1);
 static const u32 must_pin = BIT(0) | BIT(3) | BIT(5);
 static const u32 must_proc = BIT(3) | BIT(7) | BIT(10) | BIT(11) | BIT(19) | BIT(20) | BIT(23) |
 	BIT(24) | BIT(28) | BIT(29) | BIT(31);
@@ -203,8 +203,7 @@ static void vmx_lacks_test(struct kunit *test)
 		ROW(basic, 0xfULL << 50, 7ULL << 50, "a VMCS in write-back memory"),
 		ROW(basic, 0, BIT_ULL(48), "a VMCS above 4 GiB"),
 		ROW(proc2, BIT_ULL(32 + 1), 0, "EPT"),
-		ROW(proc2, BIT_ULL(32 + 7), 0, "unrestricted guest"),
-		/* Neither: the first that is needed. */
+		ROW(proc2, BIT_ULL(32 + 7), 0, NULL),
 		ROW(proc2, BIT_ULL(32 + 1) | BIT_ULL(32 + 7), 0, "EPT"),
 		ROW(proc2, ~0ULL, 0, "EPT"),
 		ROW(pin, BIT_ULL(32 + 5), 0, "virtual NMIs"),
@@ -249,14 +248,18 @@ static void vmx_models_test(struct kunit *test)
 
 	/* The message is that of the missing feature, not of what is missing besides. */
 	KUNIT_EXPECT_STREQ(test, vmx_choose(&msrs_penryn, &caps) ?: "nothing", "EPT");
-	KUNIT_EXPECT_STREQ(test, vmx_choose(&msrs_lynnfield, &caps) ?: "nothing",
-			   "unrestricted guest");
+
+	/* Real mode is interpreted there. */
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_lynnfield, &caps));
+	KUNIT_EXPECT_FALSE(test, caps.unrestricted);
+	KUNIT_EXPECT_EQ(test, caps.proc2, BIT(1) | BIT(3) | BIT(5) | BIT(6));
 
 	/* No processor at all: something is said. */
 	memset(&msrs, 0, sizeof(msrs));
 	KUNIT_EXPECT_NOT_NULL(test, vmx_choose(&msrs, &caps));
 
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, &caps));
+	KUNIT_EXPECT_TRUE(test, caps.unrestricted);
 	KUNIT_EXPECT_EQ(test, caps.revision, 0x10);
 	KUNIT_EXPECT_EQ(test, caps.pin, PIN_DEFAULT1 | must_pin);
 	KUNIT_EXPECT_EQ(test, caps.proc, PROC_EXACT1 | must_proc);

@@ -46,7 +46,7 @@ static const struct {
 	[34] = { VIREO_EXIT_INVALID_STATE, QUAL },
 	[35] = { VIREO_EXIT_UNKNOWN },
 	[36] = { VIREO_EXIT_MWAIT, LEN },
-	[37] = { VIREO_EXIT_UNKNOWN },		/* monitor trap flag, not in use */
+	[37] = { VIREO_EXIT_STEP },		/* monitor trap flag */
 	[38] = { VIREO_EXIT_UNKNOWN },
 	[39] = { VIREO_EXIT_MONITOR, LEN },
 	[40] = { VIREO_EXIT_PAUSE, LEN },
