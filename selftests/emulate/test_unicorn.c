@@ -374,8 +374,11 @@ static void take_back(struct outcome *o, uc_err e)
 		o->cr[i] = get64(c + at_cr + 8 * i);
 	o->rip = get64(c + at_regs + 128);
 	/* The hook for the next instruction has left the linear address there. */
-	if (o->done && !(config->long_mode && o->seg[VIREO_EMU_CS].attr & VIREO_EMU_SEG_L))
-		o->rip = (u32)(o->rip - o->seg[VIREO_EMU_CS].base);
+	if (o->done) {
+		o->rip -= o->seg[VIREO_EMU_CS].base;
+		if (!config->long_mode || !(o->seg[VIREO_EMU_CS].attr & VIREO_EMU_SEG_L))
+			o->rip = (u32)o->rip;
+	}
 	if (at_error)
 		o->error_code = get32(c + at_error);
 	for (i = 0; i < (config->long_mode ? 16 : 8); i++)
@@ -730,12 +733,51 @@ static bool smsw_short(const struct run *x)
 static bool code_limit(const struct run *x)
 {
 	return far(x->t->op) && x->r == VIREO_EMU_EXCEPTION && !x->after->e.exception.error_code &&
-	       x->after->e.exception.vector == EXC_GP && x->theirs->vector == EXC_GP;
+	       x->after->e.exception.vector == EXC_GP &&
+	       (x->theirs->vector == EXC_GP ||
+		(x->theirs->done && x->theirs->rip > x->theirs->seg[VIREO_EMU_CS].limit));
+}
+
+static bool ltr_null(const struct run *x)
+{
+	return x->t->op == OP_LTR && x->theirs->done &&
+	       !(x->theirs->seg[VIREO_EMU_TR].selector & ~3);
+}
+
+static bool conforming_rpl(const struct run *x)
+{
+	const struct vireo_emu_segment *a = &x->after->seg[VIREO_EMU_CS];
+	const struct vireo_emu_segment *b = &x->theirs->seg[VIREO_EMU_CS];
+
+	return x->t->op == OP_CALL_FAR || x->t->op == OP_CALL_FAR_IND ?
+	       (a->attr & 0xc) == 0xc && ((a->selector ^ b->selector) & ~3) == 0 : false;
+}
+
+static bool wide_descriptor(const struct run *x)
+{
+	return x->t->op == OP_LLDT && config->long_mode && x->theirs->done &&
+	       x->after->e.exception.error_code ==
+	       (u32)(x->theirs->seg[VIREO_EMU_LDTR].selector & ~3);
+}
+
+static bool long_and_big(const struct run *x)
+{
+	u32 attr = x->theirs->seg[VIREO_EMU_CS].attr;
+
+	return far(x->t->op) && config->long_mode && x->theirs->done &&
+	       (attr & VIREO_EMU_SEG_L) && (attr & VIREO_EMU_SEG_DB);
+}
+
+static bool ss_absent(const struct run *x)
+{
+	return far(x->t->op) && x->theirs->vector == EXC_NP &&
+	       x->after->e.exception.vector == EXC_SS &&
+	       x->theirs->error_code == x->after->e.exception.error_code;
 }
 
 static bool tss_in_ldt(const struct run *x)
 {
-	return far(x->t->op) && x->r == VIREO_EMU_EXCEPTION && x->theirs->vector == EXC_TS &&
+	return far(x->t->op) && x->r == VIREO_EMU_EXCEPTION && (x->theirs->vector == EXC_TS || x->theirs->vector == EXC_NP) &&
 	       x->after->e.exception.vector == EXC_GP && (x->after->e.exception.error_code & 4);
 }
 
@@ -772,8 +814,13 @@ static const struct {
 	{ lar_limit, "LAR shows bits 19:16 of the limit, which Unicorn masks" },
 	{ lar_types, "in long mode LAR and LSL refuse more types of descriptors than Unicorn does" },
 	{ smsw_short, "SMSW writes the whole register; Unicorn its low half" },
-	{ code_limit, "a target beyond the limit of the code segment is #GP(0); Unicorn shows its selector" },
-	{ tss_in_ldt, "a TSS in the LDT is #GP; Unicorn says #TS" },
+	{ code_limit, "a target beyond the code segment is #GP(0); Unicorn shows its selector, or lets it" },
+	{ ltr_null, "LTR refuses null; Unicorn loads it" },
+	{ conforming_rpl, "Unicorn forgets the CPL in CS when a gate leads to a conforming segment" },
+	{ wide_descriptor, "Unicorn takes LDT descriptors in long mode whose base is not canonical" },
+	{ long_and_big, "Unicorn takes code segments that have both L and D" },
+	{ ss_absent, "a stack segment that is not there is #SS; Unicorn says #NP" },
+	{ tss_in_ldt, "a TSS in the LDT is #GP; Unicorn says #TS or #NP" },
 	{ sysret_order, "without EFER.SCE, SYSRET is #UD, not #GP, in real mode, too" },
 	{ no_limits, "Unicorn checks neither limits nor types nor canonical addresses" },
 };
@@ -781,6 +828,15 @@ static const struct {
 #define NR_KNOWN	(sizeof(known_list) / sizeof(known_list[0]))
 static u32 known_count[NR_KNOWN];
 static u32 ran, skipped, faulted, unhandled, explained, per_op[OP_COUNT];
+
+static void describe_selector(u32 selector)
+{
+	u32 at = (selector & 4 ? AT_LDT : AT_GDT) + (selector & 0x3f8);
+
+	if (selector & 0xfffc)
+		diag("  descriptor %x: %016llx %016llx", selector,
+		     (long long)get64(initial_mem + at), (long long)get64(initial_mem + at + 8));
+}
 
 static void describe(const struct run *x)
 {
@@ -811,6 +867,9 @@ static void describe(const struct run *x)
 			     b->seg[i].selector, u->selector, (long long)u->base, u->limit,
 			     u->attr, q->selector, (long long)q->base, q->limit, q->attr);
 	}
+	describe_selector(o->error_code);
+	describe_selector(s->e.exception.error_code);
+	describe_selector(o->seg[VIREO_EMU_CS].selector);
 	for (i = n = 0; i < FLAT_MEM && n < 4 && o->done; i++)
 		if (uc_mem[i] != our_mem[i]) {
 			diag("  memory %x: before %02x, Unicorn %02x, ours %02x", i,
@@ -937,7 +996,7 @@ static void campaign(u32 count, u64 seed)
 	ran = skipped = faulted = unhandled = explained = 0;
 	enter();
 	for (i = 0; i < count && bad < 12; i++) {
-		if (i % 64 == 0) {
+		if (i % 16 == 0) {
 			/* tables anew, at times */
 			u32 j;
 
@@ -952,7 +1011,7 @@ static void campaign(u32 count, u64 seed)
 		}
 		if (!one()) {
 			bad++;
-			diag("  seed %llu", (long long)(seed + i / 64 * 64));
+			diag("  seed %llu", (long long)(seed + i / 16 * 16));
 		}
 	}
 	leave();
