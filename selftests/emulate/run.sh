@@ -54,6 +54,10 @@ run "decode, sanitized" "$O/san/test_decode" 100000 2
 run "execute" "$O/plain/test_execute" 200000
 run "execute, sanitized" "$O/san/test_execute" 20000
 run "what was found before, sanitized" "$O/san/test_found"
+for t in far event system; do
+	run "$t" "$O/plain/test_$t"
+	run "$t, sanitized" "$O/san/test_$t"
+done
 run "against this processor" "$O/plain/test_native" 1500000 "${SEED:-1}"
 run "against this processor, sanitized" "$O/san/test_native" 150000 2
 run "against Unicorn" "$O/plain/test_unicorn" 40000 "${SEED:-1}"
