@@ -477,7 +477,7 @@ int emu_load_segments(struct vireo_emu *e)
 	if (size == 8 && (e->features & VIREO_EMU_F_AMD))
 		size = 4;
 	if (insn->map == VIREO_EMU_MAP_0F)
-		seg = seg_0f[insn->opcode - 0xb2];
+		seg = seg_0f[insn->opcode & 3];
 	else
 		seg = insn->opcode == 0xc4 ? VIREO_EMU_ES : VIREO_EMU_DS;
 	r = emu_operand(e, size + 2, false, &m);
