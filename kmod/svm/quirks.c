@@ -19,6 +19,8 @@
  * - XSETBV is not intercepted, and so changes the host's XCR0;
  * - VMRUN does not take up the interrupt shadow (svm_hold_shadow());
  * - RDTSCP is not intercepted either: a guest that has none gets the host's TSC_AUX;
+ * - it keeps TR as a TSS that is not busy, and ends itself over a call gate to an inner level where
+ *   VMRUN has loaded a busy one (svm_set_segment());
  * - accessed bits are set in PAE's level 3 entries (kmod/mmu/walk.c);
  * - it has neither nRIP nor decode assists, and reports an interrupt whose delivery was broken off
  *   as an exception (svm_delivery_broken()).

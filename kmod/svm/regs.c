@@ -117,6 +117,9 @@ void svm_set_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr,
 	s->attr = (seg->attr & 0xff) | (seg->attr >> 4 & 0xf00);
 	if (seg->attr & VIREO_SEG_UNUSABLE)
 		s->attr &= ~VIREO_SEG_P;
+	/* QEMU's dies of a busy TSS when a call gate wants the inner stack (quirks.c). */
+	if (nr == VIREO_SEG_TR && static_branch_unlikely(&svm_shadow_lost))
+		s->attr &= ~2;
 	if (nr == VIREO_SEG_SS)
 		vmcb->save.cpl = (seg->attr & VIREO_SEG_DPL) >> VIREO_SEG_DPL_SHIFT;
 	vmcb_dirty(vmcb, VMCB_CLEAN_SEG);
