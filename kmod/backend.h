@@ -141,12 +141,12 @@
 /**
  * struct vireo_backend - the operations of one processor family
  * @name: "VMX" or "SVM"
- * @probe: does this processor have it, and what of it: fills vireo_caps.  0, -EOPNOTSUPP (not this family),
+ * @probe: does this processor have it, and what of it: fills vireo_caps, without nested paging unless @nested_paging.  0, -EOPNOTSUPP (not this family),
  *	   -ENODEV (missing features or switched off by firmware; one line in the log says which)
  */
 struct vireo_backend {
 	const char *name;
-	int (*probe)(struct vireo_caps *caps);
+	int (*probe)(struct vireo_caps *caps, bool nested_paging);
 #define VIREO_BACKEND_MEMBER(ret, name, proto, args) ret (*name) proto;
 	VIREO_BACKEND_OPS(VIREO_BACKEND_MEMBER)
 #undef VIREO_BACKEND_MEMBER

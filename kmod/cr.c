@@ -16,7 +16,7 @@
 			 X86_CR0_PG)
 /* Changes of these make cached translations wrong (SDM vol. 3, 4.10.4.1). */
 #define VIREO_CR4_FLUSH (X86_CR4_PGE | X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PCIDE | \
-			 X86_CR4_SMEP | X86_CR4_LA57)
+			 X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_LA57)
 
 static bool vireo_cr0_legal(u64 cr0)
 {
@@ -39,6 +39,35 @@ static void vireo_fix_tr(struct vireo_vcpu *vcpu)
 	}
 }
 
+/*
+ * Intel processors load PAE's top level with CR3, and refuse reserved bits there (SDM vol. 3, 4.4.1); AMD's read it at each
+ * walk.  With nested paging the processor looks itself.  0, -EINVAL, -EAGAIN.
+ */
+static int vireo_check_pdptes(struct vireo_vcpu *vcpu, u64 cr0, u64 cr4, u64 cr3)
+{
+	const u64 reserved = 0x1e6 | ~vcpu->caps.phys_mask;
+	u64 pdpte[4];
+	int i, r;
+
+	if (likely(!vcpu->vm->mmu.shadow || vireo_caps.vendor != VIREO_VENDOR_INTEL ||
+		   !(cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) ||
+		   vireo_backend_get_efer(vcpu) & EFER_LMA))
+		return 0;
+	cr3 &= 0xffffffe0;
+	if (irqs_disabled())
+		r = vireo_read_gpa_nofault(vcpu, cr3, pdpte, sizeof(pdpte));
+	else
+		r = vireo_read_gpa(vcpu, cr3, pdpte, sizeof(pdpte));
+	if (r)
+		/* Outside of all memory they read as not present. */
+		return irqs_disabled() ? -EAGAIN : 0;
+	for (i = 0; i < 4; i++) {
+		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 {
 	u64 old = vireo_backend_get_cr(vcpu, 0);
@@ -53,6 +82,9 @@ int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 	/* The backend may have to read PDPTEs from guest memory. */
 	if (((old ^ value) & X86_CR0_PG) && irqs_disabled())
 		return -EAGAIN;
+	if (!(efer & EFER_LME) && (old ^ value) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW) &&
+	    vireo_check_pdptes(vcpu, value, cr4, vireo_backend_get_cr(vcpu, 3)))
+		return -EINVAL;
 
 	if ((value & X86_CR0_PG) && !(old & X86_CR0_PG) && (efer & EFER_LME)) {
 		struct vireo_segment cs;
@@ -73,7 +105,7 @@ int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 	}
 	vireo_backend_set_cr(vcpu, 0, value);
 	if ((old ^ value) & (X86_CR0_PG | X86_CR0_WP))
-		vireo_backend_flush(vcpu);
+		vireo_mmu_flush(vcpu);
 	return 0;
 }
 
@@ -81,6 +113,7 @@ int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value)
 {
 	u64 cr4 = vireo_backend_get_cr(vcpu, 4);
 	bool keep = false;
+	int r;
 
 	if (cr4 & X86_CR4_PCIDE) {
 		keep = value & BIT_ULL(63);
@@ -88,11 +121,15 @@ int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value)
 	}
 	if ((vireo_backend_get_efer(vcpu) & EFER_LMA) && (value & ~vcpu->caps.phys_mask))
 		return -EINVAL;
-	if (irqs_disabled())
+	/* The processor's CR3 is another with shadow tables: nothing that has to sleep. */
+	if (irqs_disabled() && !vcpu->shadow.on)
 		return -EAGAIN;
+	r = vireo_check_pdptes(vcpu, vireo_backend_get_cr(vcpu, 0), cr4, value);
+	if (r)
+		return r;
 	vireo_backend_set_cr(vcpu, 3, value);
 	if (!keep)
-		vireo_backend_flush(vcpu);
+		vireo_mmu_flush(vcpu);
 	return 0;
 }
 
@@ -119,9 +156,13 @@ int vireo_set_cr4(struct vireo_vcpu *vcpu, u64 value)
 		return -EINVAL;
 	if (irqs_disabled())
 		return -EAGAIN;
+	if ((old ^ value) & (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP) &&
+	    vireo_check_pdptes(vcpu, vireo_backend_get_cr(vcpu, 0), value,
+			       vireo_backend_get_cr(vcpu, 3)))
+		return -EINVAL;
 	vireo_backend_set_cr(vcpu, 4, value);
 	if ((old ^ value) & VIREO_CR4_FLUSH)
-		vireo_backend_flush(vcpu);
+		vireo_mmu_flush(vcpu);
 	if ((old ^ value) & X86_CR4_OSXSAVE)
 		vireo_cpuid_update(vcpu);
 	return 0;
@@ -150,7 +191,7 @@ int vireo_set_efer(struct vireo_vcpu *vcpu, u64 value, bool host)
 	}
 	vireo_backend_set_efer(vcpu, value);
 	if ((old ^ value) & EFER_NX)
-		vireo_backend_flush(vcpu);
+		vireo_mmu_flush(vcpu);
 	return 0;
 }
 
@@ -251,7 +292,7 @@ void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	if (vireo_lapic_get_tpr(vcpu) != sregs->cr8)
 		vireo_lapic_set_tpr(vcpu, sregs->cr8);
 	vireo_cpuid_update(vcpu);
-	vireo_backend_flush(vcpu);
+	vireo_mmu_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
 }
 

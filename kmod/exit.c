@@ -38,14 +38,51 @@ static enum vireo_action vireo_exit_event_window(struct vireo_vcpu *vcpu)
 	return vcpu->irq_window_user ? VIREO_AGAIN : VIREO_RESUME;
 }
 
+/* What a fault of either kind comes to; @gpa: of the access, for the interpreter. */
+static enum vireo_action vireo_fault_action(struct vireo_vcpu *vcpu, enum vireo_fault fault, u64 gpa)
+{
+	switch (fault) {
+	case VIREO_FAULT_FIXED:
+		return VIREO_RESUME;
+	case VIREO_FAULT_MMIO:
+		return vireo_interpret(vcpu, gpa);
+	case VIREO_FAULT_RETRY:
+		return irqs_disabled() ? VIREO_SLOW : VIREO_AGAIN;
+	case VIREO_FAULT_SIGNAL:
+		return VIREO_AGAIN;
+	case VIREO_FAULT_NOMEM:
+		vcpu->run_error = -ENOMEM;
+		return VIREO_FAIL;
+	case VIREO_FAULT_ERROR:
+		break;
+	}
+	vcpu->run_error = -EFAULT;
+	return VIREO_FAIL;
+}
+
+/* A page fault on shadow tables: the guest's own, or one that its tables know nothing of. */
+static enum vireo_action vireo_exit_page_fault(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_exit *exit = &vcpu->exit;
+	enum vireo_fault fault;
+
+	/* Stopped half-way for a page: go on with the instruction, not with its fault. */
+	if (unlikely(vcpu->insn_retry))
+		return vireo_interpret(vcpu, vcpu->shadow.gpa);
+	fault = vireo_shadow_fault(vcpu, exit->exc.cr2, exit->exc.error, &vcpu->shadow.gpa);
+	return vireo_fault_action(vcpu, fault, vcpu->shadow.gpa);
+}
+
 static enum vireo_action vireo_exit_exception(struct vireo_vcpu *vcpu)
 {
 	const struct vireo_exit *exit = &vcpu->exit;
 
+	if (exit->exc.vector == X86_TRAP_PF && vcpu->shadow.on)
+		return vireo_exit_page_fault(vcpu);
 	/* Of a hybrid VM's program, it may be the way to its kernel. */
 	if (unlikely(vireo_hybrid(vcpu->vm)))
 		vcpu->reinterpret = true;
-	/* Nothing is intercepted for itself yet: give it to the guest. */
+	/* The others are not intercepted for themselves: give them to the guest. */
 	if (exit->exc.vector == X86_TRAP_PF)
 		vireo_queue_page_fault(vcpu, exit->exc.cr2, exit->exc.error);
 	else
@@ -315,24 +352,10 @@ enum vireo_action vireo_exit_memory(struct vireo_vcpu *vcpu)
 
 	fault = fast ? vireo_mmu_fault_fast(vcpu, gpa, exit->mem.access) :
 		       vireo_mmu_fault(vcpu, gpa, exit->mem.access);
-	switch (fault) {
-	case VIREO_FAULT_FIXED:
+	if (likely(fault == VIREO_FAULT_FIXED))
 		return VIREO_RESUME;
-	case VIREO_FAULT_MMIO:
-		/* A page walk that leaves memory has no one instruction to interpret. */
-		return vireo_interpret(vcpu, exit->mem.in_walk ? VIREO_EMU_NO_GPA : gpa);
-	case VIREO_FAULT_RETRY:
-		return fast ? VIREO_SLOW : VIREO_AGAIN;
-	case VIREO_FAULT_SIGNAL:
-		return VIREO_AGAIN;
-	case VIREO_FAULT_NOMEM:
-		vcpu->run_error = -ENOMEM;
-		return VIREO_FAIL;
-	case VIREO_FAULT_ERROR:
-		break;
-	}
-	vcpu->run_error = -EFAULT;
-	return VIREO_FAIL;
+	/* A page walk that leaves memory has no one instruction to interpret. */
+	return vireo_fault_action(vcpu, fault, exit->mem.in_walk ? VIREO_EMU_NO_GPA : gpa);
 }
 
 /* #GP from a register write, or past the instruction. */
@@ -516,6 +539,19 @@ static enum vireo_action vireo_exit_rdtsc(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
+/* Shadow tables only.  Processors that do not say the address have it looked up. */
+static enum vireo_action vireo_exit_invlpg(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_exit *exit = &vcpu->exit;
+
+	if (!exit->mem.gla_valid)
+		return vireo_interpret(vcpu, VIREO_EMU_NO_GPA);
+	if (vireo_mmu_invlpg(vcpu, exit->mem.gla))
+		return VIREO_SLOW;
+	vireo_step(vcpu);
+	return VIREO_RESUME;
+}
+
 static enum vireo_action vireo_exit_interpret(struct vireo_vcpu *vcpu)
 {
 	return vireo_interpret(vcpu, VIREO_EMU_NO_GPA);
@@ -579,7 +615,7 @@ static const vireo_handler vireo_handlers[VIREO_EXIT_HARDWARE_NR] = {
 	[VIREO_EXIT_XSETBV]		= vireo_exit_xsetbv,
 	[VIREO_EXIT_RDTSC]		= vireo_exit_rdtsc,
 	[VIREO_EXIT_RDPMC]		= vireo_exit_rdpmc,
-	[VIREO_EXIT_INVLPG]		= vireo_exit_interpret,
+	[VIREO_EXIT_INVLPG]		= vireo_exit_invlpg,
 	[VIREO_EXIT_INVD]		= vireo_exit_nothing,
 	[VIREO_EXIT_WBINVD]		= vireo_exit_nothing,
 	[VIREO_EXIT_MONITOR]		= vireo_exit_undefined,

@@ -63,6 +63,9 @@ static void vireo_tlb_fill(struct vireo_vcpu *vcpu, u64 la, u64 gpa, const struc
 	struct vireo_interp *interp = vcpu->interp;
 	struct vireo_tlb_entry *entry;
 
+	/* Shadows of the guest's tables must see each write. */
+	if (write && vcpu->vm->mmu.shadow)
+		return;
 	entry = vireo_tlb_slot(write ? interp->write : interp->read, la);
 	entry->page = la & PAGE_MASK;
 	entry->hva = vireo_mem_hva(mem, gpa >> PAGE_SHIFT);

@@ -14,6 +14,11 @@
 
 struct vireo_caps vireo_caps;
 
+static bool nested_paging = true;
+module_param(nested_paging, bool, 0444);
+MODULE_PARM_DESC(nested_paging,
+		 "Use the processor's nested paging if it has it (default); 0: shadow tables");
+
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
 	DEFINE_STATIC_CALL_NULL(vireo_##name, *((struct vireo_backend *)NULL)->name);
@@ -120,7 +125,7 @@ static const struct vireo_backend *vireo_probe(void)
 
 	for (i = 0; i < ARRAY_SIZE(vireo_backends); i++) {
 		memset(&vireo_caps, 0, sizeof(vireo_caps));
-		r = vireo_backends[i]->probe(&vireo_caps);
+		r = vireo_backends[i]->probe(&vireo_caps, nested_paging);
 		if (!r)
 			return vireo_backends[i];
 		if (r != -EOPNOTSUPP)
@@ -158,8 +163,8 @@ static int __init vireo_init(void)
 	if (r)
 		goto cpuid;
 
-	pr_info("%s, %u-bit guest-physical addresses, features %#llx, mitigations %#llx\n",
-		backend->name, vireo_caps.phys_bits, vireo_caps.features, vireo_caps.mitigations);
+	pr_info("%s, %s paging, %u-bit guest-physical addresses, features %#llx, mitigations %#llx\n",
+		backend->name, vireo_caps.nested_paging ? "nested" : "shadow", vireo_caps.phys_bits, vireo_caps.features, vireo_caps.mitigations);
 	return 0;
 cpuid:
 	preempt_notifier_dec();

@@ -11,6 +11,7 @@
  */
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -83,10 +84,14 @@ int vireo_regions_create(struct vireo_vm *vm)
 void vireo_regions_destroy(struct vireo_vm *vm)
 {
 	struct vireo_mem_map *map = rcu_dereference_protected(vm->mem, true);
+	u32 i;
 
 	RCU_INIT_POINTER(vm->mem, NULL);
-	if (map)
-		kvfree(mem_map_head(map));
+	if (!map)
+		return;
+	for (i = 0; i < map->nr; i++)
+		vireo_shadow_free_region(&map->mem[i]);
+	kvfree(mem_map_head(map));
 }
 
 /* A guest-physical address must fit the processor and the nested tables. */
@@ -132,14 +137,17 @@ static int region_replace(struct vireo_vm *vm, const struct vireo_mem *old,
 {
 	struct vireo_mem_map *map = rcu_dereference_protected(vm->mem, lockdep_is_held(&vm->lock));
 	struct vireo_mem_map *next;
+	struct vireo_mem gone = {};
 	u32 i, n = 0;
 
 	next = mem_map_alloc(map->nr - !!old + !!new, map->gen + 1);
 	if (!next)
 		return -ENOMEM;
 	for (i = 0; i < map->nr; i++) {
-		if (&map->mem[i] == old)
+		if (&map->mem[i] == old) {
+			gone = *old;
 			continue;
+		}
 		if (new && map->mem[i].gfn > new->gfn) {
 			next->mem[n++] = *new;
 			new = NULL;
@@ -158,6 +166,7 @@ static int region_replace(struct vireo_vm *vm, const struct vireo_mem *old,
 	 */
 	if (vm->nr_vcpus)
 		synchronize_srcu_expedited(&vm->srcu);
+	vireo_shadow_free_region(&gone);
 	kvfree_rcu(mem_map_head(map), rcu);
 	return 0;
 }
@@ -192,7 +201,13 @@ int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg)
 		if (mem != old && new.gfn < mem->gfn + mem->pages && mem->gfn < new.gfn + new.pages)
 			return -EEXIST;
 	}
-	return region_replace(vm, old, &new);
+	r = vireo_shadow_add_region(vm, &new);
+	if (r)
+		return r;
+	r = region_replace(vm, old, &new);
+	if (r)
+		vireo_shadow_free_region(&new);
+	return r;
 }
 
 int vireo_region_delete(struct vireo_vm *vm, u32 slot)
@@ -341,6 +356,55 @@ static __always_inline int gpa_copy(struct vireo_vcpu *vcpu, u64 gpa, void *data
 	return 0;
 }
 
+/* How often a page is brought in that the host takes away again at once. */
+#define WRITE_TRIES 16
+
+/* Have the page writable, so that the next try does not fault. */
+static bool gpa_fault_in(unsigned long hva, size_t len)
+{
+	return !fault_in_safe_writeable((char __user *)hva, len);
+}
+
+/*
+ * A write to what may be one of the guest's page tables: what shadows it follows before
+ * anybody else looks.  @nofault: neither the lock nor the page is waited for.
+ */
+static noinline int gpa_write_watched(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len,
+				      bool nofault)
+{
+	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
+	struct vireo_vm *vm = vcpu->vm;
+	unsigned long hva;
+	int tries = 0;
+
+	if (!gpa_range_ok(vcpu, gpa, len, true))
+		return -EFAULT;
+	while (len) {
+		size_t n = min_t(size_t, len, PAGE_SIZE - offset_in_page(gpa));
+		bool ok;
+
+		gpa_piece(vcpu, gpa, n, true, &hva);
+		if (!vireo_shadow_lock(vm))
+			return -EFAULT;
+		pagefault_disable();
+		ok = copy_out((void __user *)hva, data, n);
+		pagefault_enable();
+		if (ok)
+			vireo_shadow_written(vm, vireo_mem_lookup(vcpu, map, gpa >> PAGE_SHIFT),
+					     gpa, n);
+		write_unlock(&vm->mmu.lock);
+		if (!ok) {
+			if (nofault || ++tries > WRITE_TRIES || !gpa_fault_in(hva, n))
+				return -EFAULT;
+			continue;
+		}
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
 int vireo_read_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len)
 {
 	might_fault();
@@ -350,6 +414,8 @@ int vireo_read_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len)
 int vireo_write_gpa(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len)
 {
 	might_fault();
+	if (vcpu->vm->mmu.shadow)
+		return gpa_write_watched(vcpu, gpa, data, len, false);
 	return gpa_copy(vcpu, gpa, (void *)data, len, true);
 }
 
@@ -367,6 +433,8 @@ int vireo_write_gpa_nofault(struct vireo_vcpu *vcpu, u64 gpa, const void *data, 
 {
 	int r;
 
+	if (vcpu->vm->mmu.shadow)
+		return gpa_write_watched(vcpu, gpa, data, len, true);
 	pagefault_disable();
 	r = gpa_copy(vcpu, gpa, (void *)data, len, true);
 	pagefault_enable();
@@ -408,14 +476,10 @@ static int cmpxchg16(unsigned long hva, void *old, const void *new)
 	return r;
 }
 
-int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len)
+static int hva_cmpxchg(unsigned long hva, void *old, const void *new, u32 len)
 {
-	unsigned long hva;
 	int r;
 
-	might_fault();
-	if (gpa_piece(vcpu, gpa, len, true, &hva) != len)
-		return -EFAULT;
 	/* 16 bytes have to be aligned; of less, a line is enough: across two, hosts may forbid it. */
 	if (len == 16 ? hva & 15 : (hva & 63) + len > 64)
 		return cmpxchg_parts(hva, old, new, len);
@@ -441,4 +505,29 @@ int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *n
 		break;
 	}
 	return r < 0 ? r : 0;
+}
+
+int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len)
+{
+	struct vireo_vm *vm = vcpu->vm;
+	unsigned long hva;
+	int tries, r;
+
+	might_fault();
+	if (gpa_piece(vcpu, gpa, len, true, &hva) != len)
+		return -EFAULT;
+	if (!vm->mmu.shadow)
+		return hva_cmpxchg(hva, old, new, len);
+	for (tries = 0; tries < WRITE_TRIES; tries++) {
+		write_lock(&vm->mmu.lock);
+		pagefault_disable();
+		r = hva_cmpxchg(hva, old, new, len);
+		pagefault_enable();
+		if (!r)
+			vireo_shadow_written(vm, vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT), gpa, len);
+		write_unlock(&vm->mmu.lock);
+		if (!r || !gpa_fault_in(hva, len))
+			break;
+	}
+	return r;
 }

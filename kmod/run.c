@@ -23,6 +23,7 @@
 #include "core.h"
 #include "exit.h"
 #include "irq/irq.h"
+#include "mmu/mmu.h"
 #include "pvclock.h"
 
 /* Work that needs the way back to user space or the scheduler. */
@@ -79,6 +80,22 @@ void vireo_request_all(struct vireo_vm *vm, enum vireo_request req)
 	preempt_enable();
 }
 
+bool vireo_request_others_out(struct vireo_vm *vm, enum vireo_request req)
+{
+	struct vireo_vcpu *vcpu;
+	bool out = true;
+	u32 i;
+
+	vireo_for_each_vcpu(i, vcpu, vm) {
+		/* With a barrier behind it: request, then mode. */
+		vireo_request_set(vcpu, req);
+		if (READ_ONCE(vcpu->run_mode) != VIREO_OUTSIDE &&
+		    READ_ONCE(vcpu->cpu) != raw_smp_processor_id())
+			out = false;
+	}
+	return out;
+}
+
 /*
  * The guest's XCR0 while interrupts are off, in which nobody saves or restores registers; the
  * host's before they are on.  It changes only in between: vireo_exit_xsetbv().
@@ -99,7 +116,7 @@ static __always_inline void vireo_xcr0_leave(struct vireo_vcpu *vcpu)
 static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
 {
 	const unsigned long fast = BIT(VIREO_REQ_EVENT) | BIT(VIREO_REQ_FLUSH) |
-				   BIT(VIREO_REQ_SYNC);
+				   BIT(VIREO_REQ_SYNC) | BIT(VIREO_REQ_ROOT);
 
 	if (READ_ONCE(vcpu->requests) & ~fast)
 		return VIREO_AGAIN;
@@ -107,6 +124,10 @@ static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
 		/* Pairs with vireo_request_set(): mode before requests. */
 		smp_store_mb(vcpu->run_mode, VIREO_IN_GUEST);
 	vireo_request_take(vcpu, VIREO_REQ_SYNC);
+	if (vireo_request_take(vcpu, VIREO_REQ_ROOT) && vireo_mmu_load_root(vcpu)) {
+		vireo_request_set(vcpu, VIREO_REQ_ROOT);
+		return VIREO_AGAIN;
+	}
 	if (vireo_request_take(vcpu, VIREO_REQ_FLUSH)) {
 		vireo_backend_flush(vcpu);
 		vcpu->counters.flushes++;
@@ -240,6 +261,20 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 		}
 		if (vireo_take_init_sipi(vcpu))
 			return VIREO_AGAIN;
+		if (vireo_request_take(vcpu, VIREO_REQ_ROOT)) {
+			int r;
+
+			idx = srcu_read_lock(&vcpu->vm->srcu);
+			r = vireo_mmu_load_root(vcpu);
+			srcu_read_unlock(&vcpu->vm->srcu, idx);
+			if (r) {
+				vireo_request_set(vcpu, VIREO_REQ_ROOT);
+				if (r == -EAGAIN)
+					return VIREO_AGAIN;
+				vcpu->run_error = r;
+				return VIREO_FAIL;
+			}
+		}
 	}
 
 	vireo_request_take(vcpu, VIREO_REQ_OUT);

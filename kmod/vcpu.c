@@ -142,7 +142,7 @@ void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init)
 	vcpu->mp_state = vcpu->id ? VIREO_MP_WAIT_SIPI : VIREO_MP_RUNNABLE;
 	vcpu->complete = NULL;
 	vireo_cpuid_update(vcpu);
-	vireo_backend_flush(vcpu);
+	vireo_mmu_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
 	vireo_state_set(vcpu);
 }
@@ -178,9 +178,12 @@ static struct vireo_vcpu *vireo_vcpu_new(struct vireo_vm *vm, u32 id)
 	r = vireo_lapic_create(vcpu);
 	if (r)
 		goto cpuid;
-	r = vireo_backend_vcpu_create(vcpu);
+	r = vireo_mmu_vcpu_create(vcpu);
 	if (r)
 		goto lapic;
+	r = vireo_backend_vcpu_create(vcpu);
+	if (r)
+		goto mmu;
 
 	vireo_vcpu_load(vcpu);
 	vireo_backend_set_root(vcpu);
@@ -189,6 +192,8 @@ static struct vireo_vcpu *vireo_vcpu_new(struct vireo_vm *vm, u32 id)
 	vireo_vcpu_put(vcpu);
 	return vcpu;
 
+mmu:
+	vireo_mmu_vcpu_destroy(vcpu);
 lapic:
 	vireo_lapic_destroy(vcpu);
 cpuid:

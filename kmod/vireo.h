@@ -153,6 +153,7 @@ enum vireo_request {
 	VIREO_REQ_SYNC,		/* only to get a vCPU out of the guest once */
 	VIREO_REQ_OUT,		/* leave the inner loop and look around */
 	VIREO_REQ_INTERPRET,	/* own thread: leave it, and see whether to interpret */
+	VIREO_REQ_ROOT,		/* shadow tables: find the root again; the guest has flushed */
 };
 
 /* vireo_vcpu.run_mode: who must be interrupted to see a request */
@@ -182,6 +183,31 @@ enum vireo_insn_msr {
 struct vireo_counters {
 	u64 injected, faults, flushes, user_exits, interpreted;
 	u64 exits[VIREO_EXIT_REASON_NR];
+};
+
+/**
+ * struct vireo_shadow_vcpu - a vCPU's way into the shadow tables (kmod/mmu)
+ *
+ * Own thread; @root and @pd under mmu->lock.
+ *
+ * @on: the processor walks shadow tables, not the guest's
+ * @role: union shadow_role that its paging mode gives a page, but for the level
+ * @root: root in long mode
+ * @pd: roots otherwise, each for 1 GiB of linear addresses
+ * @pae: page whose first four entries are PAE's top level; below 4 GiB
+ * @cr3: CR3 for the processor
+ * @gpa: of the access that faulted, for the interpreter
+ * @mode: CR0, CR3, CR4 and EFER of the guest that all this is for
+ */
+struct vireo_shadow_vcpu {
+	bool on;
+	u32 role;
+	struct shadow_page *root;
+	struct shadow_page *pd[4];
+	u64 *pae;
+	u64 cr3;
+	u64 gpa;
+	struct vireo_mode mode;
 };
 
 /**
@@ -218,7 +244,10 @@ struct vireo_vcpu {
 	bool loaded;			/* vcpu_load() done on @cpu, preempt-protected */
 	bool has_run;
 
+	struct vireo_shadow_vcpu shadow;
+
 	/* guest state the hardware does not hold */
+	u64 cr3;			/* while shadow.on */
 	u64 cr2, xcr0, host_xcr0, apic_base;
 	u64 xss;
 	u64 db[4], dr6, dr7;
@@ -293,6 +322,7 @@ struct vireo_vcpu {
  * @hva: user address
  * @flags: VIREO_REGION_*
  * @slot: slot number
+ * @frames: reverse maps of its frames, of each 2 MiB and of each 1 GiB; NULL without shadow tables
  */
 struct vireo_mem {
 	u64 gfn;
@@ -300,6 +330,7 @@ struct vireo_mem {
 	unsigned long hva;
 	u64 flags;
 	u32 slot;
+	struct shadow_frame *frames[3];
 };
 
 /**
@@ -325,6 +356,7 @@ struct vireo_mmu {
 	unsigned long invalidate_start, invalidate_end;	/* their hva range, under @lock */
 	atomic_long_t pages[4];		/* mapped leaves of level 1 (4K), 2 (2M), 3 (1G); [0]: table pages */
 	struct mmu_notifier notifier;
+	struct vireo_shadow *shadow;	/* NULL: the processor needs none, ever */
 };
 
 /**
@@ -375,6 +407,8 @@ struct vireo_vm {
  * @xcr0: XCR0 bits that guests may use, 0 without XSAVE
  * @has_rdtscp: guests can have RDTSCP and RDPID (the backend switches TSC_AUX)
  * @has_invpcid: guests can have INVPCID
+ * @nested_paging: nested tables are used; else shadow tables
+ * @shadow_unpaged: shadow tables are used while a guest has paging off
  */
 struct vireo_caps {
 	u32 vendor;
@@ -388,6 +422,8 @@ struct vireo_caps {
 	bool exec_only;
 	bool has_rdtscp;
 	bool has_invpcid;
+	bool nested_paging;
+	bool shadow_unpaged;
 	u64 xcr0;
 };
 extern struct vireo_caps vireo_caps;
@@ -446,6 +482,17 @@ static inline void vireo_request(struct vireo_vcpu *vcpu, enum vireo_request req
  * either has left the guest or will see the request before it enters.
  */
 void vireo_request_all(struct vireo_vm *vm, enum vireo_request req);
+
+/**
+ * vireo_request_others_out() - as vireo_request_all() if nobody need be waited for
+ * @vm: VM
+ * @req: request
+ *
+ * For those who have interrupts off and so cannot wait.
+ *
+ * Return: true: as after vireo_request_all(); false: a vCPU is in the guest on another CPU.
+ */
+bool vireo_request_others_out(struct vireo_vm *vm, enum vireo_request req);
 
 /**
  * vireo_vm_kill() - a broken invariant ends the VM, never the host

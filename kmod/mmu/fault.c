@@ -26,6 +26,7 @@
 
 #include "../compat.h"
 #include "../region.h"
+#include "host.h"
 #include "mmu.h"
 #include "notifier.h"
 #include "tdp.h"
@@ -33,91 +34,7 @@
 /* A fault maps what is resident in its aligned window of so many pages. */
 #define FAULT_AROUND 16
 
-/* Tries with a resident page after which it is mapped by the slow way. */
-#define ROUNDS 8
-
 static_assert(FAULT_AROUND <= TDP_ENTRIES && !(FAULT_AROUND & (FAULT_AROUND - 1)));
-
-/* Why map_resident() did not map; beyond enum vireo_fault. */
-enum {
-	MAP_ABSENT = VIREO_FAULT_SIGNAL + 1,	/* the host has no entry with the rights needed */
-	MAP_BUSY,		/* an invalidation or another fault is in the way: try again */
-	MAP_ODD,		/* the host's entry is of a kind that needs its own functions */
-	MAP_CONFLICT,		/* the nested table has another mapping here */
-	MAP_NO_PAGE,		/* no page for a table in the cache */
-};
-
-/* A usable entry of the host has these ... */
-#define HOST_NEED (_PAGE_PRESENT | _PAGE_USER)
-/* ... and none of these: frames without struct page, device memory, protection keys. */
-#define HOST_ODD (_PAGE_SPECIAL | _PAGE_DEVMAP | _PAGE_PKEY_MASK)
-
-/*
- * The host's leaf entry for @address.  Interrupts off.  Return: its level, 0 if there is
- * none; its value and where it is.
- */
-static __always_inline int host_leaf(struct mm_struct *mm, unsigned long address, u64 *value,
-				     u64 **entry)
-{
-	pgd_t *pgdp = pgd_offset(mm, address), pgd = READ_ONCE(*pgdp);
-	p4d_t *p4dp, p4d;
-	pud_t *pudp, pud;
-	pmd_t *pmdp, pmd;
-
-	if (unlikely(!pgd_present(pgd)))
-		return 0;
-	p4dp = p4d_offset_lockless(pgdp, pgd, address);
-	p4d = READ_ONCE(*p4dp);
-	if (unlikely(!p4d_present(p4d)))
-		return 0;
-	pudp = pud_offset_lockless(p4dp, p4d, address);
-	pud = READ_ONCE(*pudp);
-	/* pud_present() and pmd_present() also hold for entries the processor cannot use. */
-	if (unlikely(!(pud_val(pud) & _PAGE_PRESENT)))
-		return 0;
-	if (unlikely(pud_val(pud) & _PAGE_PSE)) {
-		*value = pud_val(pud);
-		*entry = (u64 *)pudp;
-		return 3;
-	}
-	pmdp = pmd_offset_lockless(pudp, pud, address);
-	pmd = READ_ONCE(*pmdp);
-	if (unlikely(!(pmd_val(pmd) & _PAGE_PRESENT)))
-		return 0;
-	if (pmd_val(pmd) & _PAGE_PSE) {
-		*value = pmd_val(pmd);
-		*entry = (u64 *)pmdp;
-		return 2;
-	}
-	*entry = (u64 *)pte_offset_kernel(&pmd, address);
-	*value = READ_ONCE(**entry);
-	return 1;
-}
-
-static_assert(sizeof(pte_t) == sizeof(u64) && sizeof(pmd_t) == sizeof(u64) &&
-	      sizeof(pud_t) == sizeof(u64));
-
-static bool host_zero_page(u64 host, int level)
-{
-	return level == 1 && is_zero_pfn((host & PTE_PFN_MASK) >> PAGE_SHIFT) &&
-	       !(host & (_PAGE_RW | _PAGE_DEVMAP | _PAGE_PKEY_MASK));
-}
-
-/* May the guest get a writable mapping of what @host maps? */
-static __always_inline bool host_writable(u64 host)
-{
-	return (host & (_PAGE_RW | _PAGE_DIRTY)) == (_PAGE_RW | _PAGE_DIRTY);
-}
-
-/* Does a large leaf around @gfn lie inside the region, at congruent addresses? */
-static __always_inline bool mem_fits(const struct vireo_mem *mem, u64 gfn, int level)
-{
-	u64 mask = tdp_pages(level) - 1;
-	u64 first = gfn & ~mask;
-
-	return first >= mem->gfn && first + mask < mem->gfn + mem->pages &&
-	       !(((mem->hva >> PAGE_SHIFT) ^ mem->gfn) & mask);
-}
 
 /*
  * Map the neighbours of @gfn that are resident, so that they do not fault.
@@ -177,22 +94,9 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	if (unlikely(rcu_access_pointer(vm->mem) != map))
 		return MAP_BUSY;
 
-	host_level = host_leaf(vm->mm, hva, &host, &hostp);
-	if (!host_level || (host & HOST_NEED) != HOST_NEED)
-		return MAP_ABSENT;
-	if (unlikely(host & HOST_ODD) && !(host_zero_page(host, host_level) && !write))
-		return MAP_ODD;
-	if (write) {
-		const u64 dirty = _PAGE_ACCESSED | _PAGE_DIRTY;
-
-		if (!(host & _PAGE_RW))
-			return MAP_ABSENT;
-		if ((host & dirty) != dirty) {
-			if (!try_cmpxchg64(hostp, &host, host | dirty))
-				return MAP_BUSY;
-			host |= dirty;
-		}
-	}
+	host_level = host_resident(vm->mm, hva, write, &host, &hostp);
+	if (unlikely(host_level < 0))
+		return -host_level;
 
 	level = min_t(int, host_level, format->max_level);
 	if (unlikely(format->large_drop) && (access & VIREO_ACCESS_EXEC))
@@ -200,14 +104,7 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	while (level > 1 && !mem_fits(mem, gfn, level))
 		level--;
 
-	/* The host's leaf as if it were one of 4 KiB: address of this very page, flags. */
-	if (host_level > 1) {
-		const u64 offset = hva & ((tdp_pages(host_level) << PAGE_SHIFT) - PAGE_SIZE);
-
-		host = (host & ~PTE_PFN_MASK) | offset |
-		       (host & PTE_PFN_MASK & ~((tdp_pages(host_level) << PAGE_SHIFT) - 1));
-	}
-
+	host = host_page(host, host_level, hva);
 	{
 		int reached = vireo_tdp_reach(mmu, &vcpu->mmu_cache, gfn, level, &e);
 
@@ -261,17 +158,6 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	return VIREO_FAULT_FIXED;
 }
 
-/* The region that @gfn may be accessed in, NULL: MMIO. */
-static __always_inline const struct vireo_mem *
-fault_region(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn, u32 access)
-{
-	const struct vireo_mem *mem = vireo_mem_lookup(vcpu, map, gfn);
-
-	if (mem && (access & VIREO_ACCESS_WRITE) && unlikely(mem->flags & VIREO_REGION_READONLY))
-		return NULL;
-	return mem;
-}
-
 enum vireo_fault vireo_mmu_fault_fast(struct vireo_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct vireo_mmu *mmu = &vcpu->vm->mmu;
@@ -304,28 +190,26 @@ static int cache_fill(struct vireo_mmu_cache *cache)
 }
 
 /*
- * Map one page of the odd kinds, 4 KiB, unless something was invalidated since @seq was read.
+ * Map one page of the odd kinds, 4 KiB, unless something was invalidated since it was looked up.
  */
-static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn,
-		   unsigned long hva, unsigned long seq, unsigned long pfn, bool device,
-		   bool writable)
+static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_odd *odd, void *data)
 {
 	struct vireo_mmu *mmu = &vcpu->vm->mmu;
 	const struct vireo_tdp_format *format = mmu->format;
 	u64 *e, old, new;
 	int r;
 
-	new = (device ? format->leaf_io : format->leaf) | ((u64)pfn << PAGE_SHIFT) |
+	new = (odd->device ? format->leaf_io : format->leaf) | ((u64)odd->pfn << PAGE_SHIFT) |
 	      format->accessed;
-	if (writable)
+	if (odd->writable)
 		new |= TDP_WRITE | format->dirty;
 
 	read_lock(&mmu->lock);
 	r = MAP_BUSY;
-	if (rcu_access_pointer(vcpu->vm->mem) != map || mmu->invalidate_seq != seq ||
-	    vireo_invalidating(mmu, hva, hva + PAGE_SIZE))
+	if (rcu_access_pointer(vcpu->vm->mem) != odd->map || mmu->invalidate_seq != odd->seq ||
+	    vireo_invalidating(mmu, odd->hva, odd->hva + PAGE_SIZE))
 		goto unlock;
-	r = vireo_tdp_reach(mmu, &vcpu->mmu_cache, gfn, 1, &e);
+	r = vireo_tdp_reach(mmu, &vcpu->mmu_cache, odd->gfn, 1, &e);
 	if (r < 0) {
 		r = MAP_NO_PAGE;
 		goto unlock;
@@ -377,22 +261,18 @@ static bool frame_is_device(unsigned long pfn)
 	return !pfn_valid(pfn) || PageReserved(pfn_to_page(pfn));
 }
 
-/*
- * Have the host map the page, with the rights that @access needs.  @odd: and map it for the guest from what the host's
- * functions say.  Return: enum vireo_fault or MAP_*, MAP_BUSY: try again, it should be there.
- */
-static int bring_in(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn,
-		    unsigned long hva, bool write, bool odd)
+int vireo_bring_in(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 gfn,
+		   unsigned long hva, bool write, bool force, vireo_map_odd odd, void *data)
 {
 	struct vireo_vm *vm = vcpu->vm;
 	unsigned int flags = FOLL_HWPOISON | VIREO_FOLL_INTERRUPTIBLE | VIREO_FOLL_NUMA;
-	unsigned long seq, pfn;
+	struct vireo_odd found = { .map = map, .gfn = gfn, .hva = hva, .writable = write };
 	struct page *page;
 	bool writable;
 	long n;
 	int r;
 
-	seq = READ_ONCE(vm->mmu.invalidate_seq);
+	found.seq = READ_ONCE(vm->mmu.invalidate_seq);
 	/* Read before the frame is looked up; pairs with the lock that notifier_end() releases. */
 	smp_rmb();
 
@@ -401,19 +281,21 @@ static int bring_in(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u6
 	n = get_user_pages_unlocked(hva, 1, &page, flags);
 	if (n == 1) {
 		r = MAP_BUSY;
-		if (odd) {
+		if (force) {
 			if (write)
 				set_page_dirty_lock(page);
-			r = map_odd(vcpu, map, gfn, hva, seq, page_to_pfn(page), false, write);
+			found.pfn = page_to_pfn(page);
+			r = odd(vcpu, &found, data);
 		}
 		put_page(page);
 		return r;
 	}
 	if (n == -EFAULT) {
-		n = pfnmap_frame(vm->mm, hva, write, &pfn, &writable);
-		if (!n)
-			return map_odd(vcpu, map, gfn, hva, seq, pfn, frame_is_device(pfn),
-				       write);
+		n = pfnmap_frame(vm->mm, hva, write, &found.pfn, &writable);
+		if (!n) {
+			found.device = frame_is_device(found.pfn);
+			return odd(vcpu, &found, data);
+		}
 	}
 	if (!n || n == -EAGAIN)
 		return MAP_BUSY;
@@ -459,8 +341,8 @@ enum vireo_fault vireo_mmu_fault(struct vireo_vcpu *vcpu, u64 gpa, u32 access)
 		 * its word.
 		 */
 		if (r == MAP_ABSENT || r == MAP_ODD)
-			r = bring_in(vcpu, map, gfn, vireo_mem_hva(mem, gfn), write,
-				     r == MAP_ODD || round >= ROUNDS);
+			r = vireo_bring_in(vcpu, map, gfn, vireo_mem_hva(mem, gfn), write,
+					   r == MAP_ODD || round >= MAP_ROUNDS, map_odd, NULL);
 		if (r == MAP_CONFLICT)
 			vireo_mmu_zap_gfns(vm, gfn, gfn + 1);
 		if (r <= VIREO_FAULT_SIGNAL)

@@ -13,7 +13,7 @@
 #ifndef VIREO_MMU_H
 #define VIREO_MMU_H
 
-#include "../vireo.h"
+#include "../backend.h"
 
 /*
  * VM life.  create: no vCPU yet, regions are there; also registers the notifier on vm->mm (current->mm).
@@ -21,6 +21,7 @@
  * that still runs looks at them; unregisters and frees all tables.
  */
 int vireo_mmu_create(struct vireo_vm *vm);
+int vireo_mmu_vcpu_create(struct vireo_vcpu *vcpu);	/* vcpu->vm is set */
 void vireo_mmu_destroy(struct vireo_vm *vm);
 void vireo_mmu_vcpu_destroy(struct vireo_vcpu *vcpu);	/* frees the page cache */
 
@@ -86,24 +87,17 @@ void vireo_mmu_zap_gfns(struct vireo_vm *vm, u64 start, u64 end);
 void vireo_mmu_publish(struct vireo_vm *vm, struct vireo_mem_map *map, u64 start, u64 end);
 
 /**
- * vireo_mmu_invlpg() - INVLPG
- * @vcpu: loaded; interrupts on or off
- * @gva: linear address
- *
- * Return: 0; -EAGAIN: interrupts must be on.
- */
-int vireo_mmu_invlpg(struct vireo_vcpu *vcpu, u64 gva);
-
-/**
  * struct vireo_walk - result of a guest page-table walk
  * @gpa: guest-physical address of the byte at @gva
  * @page_size: 4096, 2 MiB, 4 MiB or 1 GiB
+ * @level: level of the entry that maps it, 1 to 3
  * @pte_access: what the tables allow: VIREO_ACCESS_READ/WRITE/EXEC/USER
  * @error: page-fault error code if the walk failed
  */
 struct vireo_walk {
 	u64 gpa;
 	u64 page_size;
+	u8 level;
 	u32 pte_access;
 	u32 error;
 };
@@ -124,5 +118,109 @@ struct vireo_walk {
  */
 int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
 	       bool nofault, struct vireo_walk *walk);
+
+/* Levels of the deepest tables */
+#define VIREO_WALK_LEVELS	5
+
+/**
+ * struct vireo_walk_entry - an entry that a walk used
+ * @value: as it was read, before the walk set accessed and dirty bits
+ * @gpa: where it is
+ */
+struct vireo_walk_entry {
+	u64 value;
+	u64 gpa;
+};
+
+/**
+ * vireo_walk_path() - as vireo_walk() with paging on, and say by which entries
+ * @vcpu: vCPU
+ * @mode: from vireo_backend_read_mode()
+ * @gva: linear address
+ * @access: as vireo_walk()
+ * @nofault: as vireo_walk()
+ * @walk: result
+ * @entries: result if the walk succeeds: VIREO_WALK_LEVELS, from walk->level (less 1) up
+ *
+ * Return: as vireo_walk().
+ */
+int vireo_walk_path(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
+		    bool nofault, struct vireo_walk *walk, struct vireo_walk_entry *entries);
+
+/* ------------------------------------------------------------------ */
+/* Shadow tables                                                        */
+
+/**
+ * vireo_mmu_load_root() - have the processor walk the right tables
+ * @vcpu: loaded; interrupts on (under vm->srcu) or off
+ *
+ * Answers VIREO_REQ_ROOT, which is set when the guest's paging mode or CR3 changed or it has flushed, and a shadow root
+ * was cut off.  Without shadow tables there is nothing to do.
+ *
+ * Return: 0; -EAGAIN: again, with interrupts on if they were off; -ENOMEM.
+ */
+int vireo_mmu_load_root(struct vireo_vcpu *vcpu);
+
+/* Something was dropped: all TLBs; mmu->lock held for writing, interrupts on. */
+void vireo_mmu_flush_all(struct vireo_vm *vm);
+
+/**
+ * vireo_mmu_flush() - the guest has flushed its TLB, or changed what its translations depend on
+ * @vcpu: loaded
+ */
+static inline void vireo_mmu_flush(struct vireo_vcpu *vcpu)
+{
+	if (vcpu->vm->mmu.shadow)
+		vireo_request_set(vcpu, VIREO_REQ_ROOT);
+	else
+		vireo_backend_flush(vcpu);
+}
+
+/**
+ * vireo_mmu_invlpg() - INVLPG
+ * @vcpu: loaded; interrupts on or off
+ * @gva: linear address
+ *
+ * Return: 0; -EAGAIN: interrupts must be on.
+ */
+int vireo_mmu_invlpg(struct vireo_vcpu *vcpu, u64 gva);
+
+/**
+ * vireo_shadow_fault() - resolve a page fault of a guest on shadow tables
+ * @vcpu: own thread; interrupts off, or on under vm->srcu
+ * @gva: linear address
+ * @error: the processor's error code
+ * @gpa: result with VIREO_FAULT_MMIO: guest-physical address, or VIREO_EMU_NO_GPA
+ *
+ * Return: as vireo_mmu_fault(); VIREO_FAULT_FIXED also if the fault is the guest's and was queued for it;
+ * VIREO_FAULT_MMIO also for writes to the guest's tables: interpret.
+ */
+enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error, u64 *gpa);
+
+/* mmu->lock for writing; with interrupts off it is only tried: false. */
+bool vireo_shadow_lock(struct vireo_vm *vm);
+
+/* The module has written guest memory, lock held since before: shadows of tables there follow. */
+void vireo_shadow_written(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gpa, u32 len);
+
+/* For mmu.c and region.c */
+int vireo_shadow_create(struct vireo_vm *vm);
+void vireo_shadow_destroy(struct vireo_vm *vm);
+int vireo_shadow_vcpu_create(struct vireo_vcpu *vcpu);
+void vireo_shadow_vcpu_destroy(struct vireo_vcpu *vcpu);
+int vireo_shadow_load(struct vireo_vcpu *vcpu);
+/* The processor walks the guest's own tables from now on; false: with interrupts on. */
+bool vireo_shadow_unload(struct vireo_vcpu *vcpu);
+int vireo_shadow_invlpg(struct vireo_vcpu *vcpu, u64 gva);
+/* Reverse maps for a new region, not yet published; 0, -EINVAL (address too high), -ENOMEM. */
+int vireo_shadow_add_region(struct vireo_vm *vm, struct vireo_mem *mem);
+void vireo_shadow_free_region(struct vireo_mem *mem);
+/* Under the lock for writing: drop what maps frames of a region, or follows tables there.  True: flush. */
+bool vireo_shadow_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
+void vireo_shadow_zap_all(struct vireo_vm *vm);
+/* Flush, for those who have dropped something; lock for writing, interrupts on. */
+void vireo_shadow_flush(struct vireo_vm *vm);
+bool vireo_shadow_young(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end,
+			bool clear);
 
 #endif /* VIREO_MMU_H */

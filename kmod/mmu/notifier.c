@@ -52,8 +52,12 @@ static bool zap_user_range(struct vireo_vm *vm, unsigned long start, unsigned lo
 	rcu_read_lock();
 	map = vireo_mem_map(vm);
 	for (i = 0; i < map->nr; i++) {
-		if (mem_overlap(&map->mem[i], start, end, &first, &last))
+		if (!mem_overlap(&map->mem[i], start, end, &first, &last))
+			continue;
+		if (vireo_caps.nested_paging)
 			found |= vireo_tdp_zap(&vm->mmu, first, last, cut);
+		if (vm->mmu.shadow)
+			found |= vireo_shadow_zap(vm, &map->mem[i], first, last);
 	}
 	rcu_read_unlock();
 	return found;
@@ -75,7 +79,7 @@ static int notifier_start(struct mmu_notifier *notifier, const struct mmu_notifi
 		mmu->invalidate_end = max(mmu->invalidate_end, range->end);
 	}
 	if (zap_user_range(vm, range->start, range->end, &cut))
-		vireo_request_all(vm, VIREO_REQ_FLUSH);
+		vireo_mmu_flush_all(vm);
 	write_unlock(&mmu->lock);
 
 	/* Nothing above sleeps, so non-blocking callers get the same answer. */
@@ -109,7 +113,7 @@ static int age(struct vireo_vm *vm, unsigned long start, unsigned long end, bool
 	u64 first, last;
 	u32 i;
 
-	if (!mmu->format->accessed) {
+	if (vireo_caps.nested_paging && !mmu->format->accessed) {
 		LIST_HEAD(cut);
 
 		/* Nobody who only asks may drop anything, and this host cannot tell. */
@@ -118,7 +122,7 @@ static int age(struct vireo_vm *vm, unsigned long start, unsigned long end, bool
 		write_lock(&mmu->lock);
 		young = zap_user_range(vm, start, end, &cut);
 		if (young)
-			vireo_request_all(vm, VIREO_REQ_FLUSH);
+			vireo_mmu_flush_all(vm);
 		write_unlock(&mmu->lock);
 		vireo_tdp_free(mmu, &cut, false);
 		return young;
@@ -128,8 +132,12 @@ static int age(struct vireo_vm *vm, unsigned long start, unsigned long end, bool
 	read_lock(&mmu->lock);
 	map = vireo_mem_map(vm);
 	for (i = 0; i < map->nr && !(young && !clear); i++) {
-		if (mem_overlap(&map->mem[i], start, end, &first, &last))
+		if (!mem_overlap(&map->mem[i], start, end, &first, &last))
+			continue;
+		if (vireo_caps.nested_paging)
 			young |= vireo_tdp_young(mmu, first, last, clear);
+		if (vm->mmu.shadow)
+			young |= vireo_shadow_young(vm, &map->mem[i], first, last, clear);
 	}
 	/* A cached translation would let the guest go on without setting the bit again. */
 	if (young && flush)

@@ -37,8 +37,6 @@
 #define FAULT_RESERVED	BIT(3)
 #define FAULT_FETCH	BIT(4)
 
-#define WALK_LEVELS	5
-
 /* How often a walk starts again because a table changed under it. */
 #define WALK_TRIES	64
 
@@ -80,12 +78,6 @@ static const struct walk_format walk_4level = {
 static const struct walk_format walk_5level = {
 	.levels = 5, .bits = 9, .bytes = 8, .wide = true,
 	.cr3 = GENMASK_ULL(51, 12), .high = GENMASK_ULL(51, 12),
-};
-
-/* An entry, and where it is, for setting its bits. */
-struct walk_entry {
-	u64 value;
-	u64 gpa;
 };
 
 /*
@@ -164,7 +156,7 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
  * Return: 0; 1: an entry has changed; -EFAULT.
  */
 static noinline int walk_set_accessed(const struct walk_format *f, const struct vireo_mem_map *map,
-				      const struct walk_entry *entries, int level, bool write)
+				      const struct vireo_walk_entry *entries, int level, bool write)
 {
 	int l, r;
 
@@ -288,12 +280,13 @@ static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu 
 				 bool nofault, struct vireo_walk *walk);
 
 /*
- * The walk.  With @set, it remembers the entries and sets the bits that they lack; without, as
- * nearly always none lacks any, it starts again with @set if one does.
+ * The walk.  With @entries, it remembers them and sets the bits that they lack; without, as
+ * nearly always none lacks any, it starts again with some if one does.
  */
 static __always_inline int walk_tables(const struct walk_format *f, struct vireo_vcpu *vcpu,
 				       const struct vireo_mode *mode, u64 gva, u32 access,
-				       bool nofault, struct vireo_walk *walk, const bool set)
+				       bool nofault, struct vireo_walk *walk,
+				       struct vireo_walk_entry *entries)
 {
 	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	const u64 phys_mask = vcpu->caps.phys_mask;
@@ -301,7 +294,7 @@ static __always_inline int walk_tables(const struct walk_format *f, struct vireo
 	const bool nx = f->bytes == 8 && (mode->efer & EFER_NX);
 	const bool write = access & VIREO_ACCESS_WRITE;
 	const u64 reserved = (f->high & ~phys_mask) | (f->bytes == 8 && !nx ? GUEST_NX : 0);
-	struct walk_entry entries[WALK_LEVELS] WALK_UNINITIALIZED;
+	const bool set = entries;
 	const struct vireo_mem *mem = NULL;
 	u64 table, offset, entry, all, any_nx, size;
 	int tries = 0, level, r;
@@ -329,7 +322,7 @@ again:
 		if (unlikely(r))
 			return r;
 		if (set)
-			entries[level - 1] = (struct walk_entry) {
+			entries[level - 1] = (struct vireo_walk_entry) {
 				entry, (table & PAGE_MASK) + offset };
 		bits = 0;
 		if (unlikely(!(entry & GUEST_PRESENT)))
@@ -378,6 +371,7 @@ again:
 		walk->gpa = entry & GENMASK_ULL(31, 12);
 	walk->gpa |= gva & (size - 1);
 	walk->page_size = size;
+	walk->level = level;
 	walk->pte_access = VIREO_ACCESS_READ | (all & GUEST_WRITE) | (all & GUEST_USER) << 1 |
 			   (any_nx ? 0 : VIREO_ACCESS_EXEC);
 	walk->error = 0;
@@ -393,7 +387,9 @@ static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu 
 				 const struct vireo_mode *mode, u64 gva, u32 access,
 				 bool nofault, struct vireo_walk *walk)
 {
-	return walk_tables(f, vcpu, mode, gva, access, nofault, walk, true);
+	struct vireo_walk_entry entries[VIREO_WALK_LEVELS] WALK_UNINITIALIZED;
+
+	return walk_tables(f, vcpu, mode, gva, access, nofault, walk, entries);
 }
 
 /* A function for each format, so that the usual one does not carry the others' registers. */
@@ -404,7 +400,17 @@ static noinline int walk_in_##format(struct vireo_vcpu *vcpu,			\
 				     struct vireo_walk *walk)			\
 {										\
 	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
-			   walk, false);					\
+			   walk, NULL);						\
+}										\
+										\
+static noinline int path_in_##format(struct vireo_vcpu *vcpu,			\
+				     const struct vireo_mode *mode, u64 gva,	\
+				     u32 access, bool nofault,			\
+				     struct vireo_walk *walk,			\
+				     struct vireo_walk_entry *entries)		\
+{										\
+	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
+			   walk, entries);					\
 }
 WALK(2level)
 WALK(pae)
@@ -432,6 +438,7 @@ int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, 
 	if (unlikely(!(mode->cr0 & X86_CR0_PG))) {
 		walk->gpa = (u32)gva;
 		walk->page_size = PAGE_SIZE;
+		walk->level = 1;
 		walk->pte_access = VIREO_ACCESS_READ | VIREO_ACCESS_WRITE | VIREO_ACCESS_EXEC |
 				   VIREO_ACCESS_USER;
 		walk->error = 0;
@@ -442,5 +449,27 @@ int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, 
 	pagefault_disable();
 	r = walk_any(vcpu, mode, gva, access, true, walk);
 	pagefault_enable();
+	return r;
+}
+
+int vireo_walk_path(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
+		    bool nofault, struct vireo_walk *walk, struct vireo_walk_entry *entries)
+{
+	int r;
+
+	if (nofault)
+		pagefault_disable();
+	if (mode->efer & EFER_LMA) {
+		if (mode->cr4 & X86_CR4_LA57)
+			r = path_in_5level(vcpu, mode, gva, access, nofault, walk, entries);
+		else
+			r = path_in_4level(vcpu, mode, gva, access, nofault, walk, entries);
+	} else if (mode->cr4 & X86_CR4_PAE) {
+		r = path_in_pae(vcpu, mode, gva, access, nofault, walk, entries);
+	} else {
+		r = path_in_2level(vcpu, mode, gva, access, nofault, walk, entries);
+	}
+	if (nofault)
+		pagefault_enable();
 	return r;
 }

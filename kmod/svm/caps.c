@@ -116,7 +116,7 @@ static void svm_fill_caps(struct vireo_caps *caps)
 		caps->mitigations |= VIREO_MITIGATION_CLEAR_BUFFERS;
 }
 
-int svm_probe(struct vireo_caps *caps)
+int svm_probe(struct vireo_caps *caps, bool nested_paging)
 {
 	u64 vm_cr;
 	u32 ebx;
@@ -131,10 +131,6 @@ int svm_probe(struct vireo_caps *caps)
 
 	svm_caps.features = cpuid_edx(SVM_CPUID_LEAF);
 	svm_caps.nr_asids = cpuid_ebx(SVM_CPUID_LEAF);
-	if (!(svm_caps.features & SVM_F_NESTED_PAGING)) {
-		pr_err("this processor's SVM has no nested paging, which Vireo needs\n");
-		return -ENODEV;
-	}
 	if (svm_caps.nr_asids < 2) {
 		pr_err("this processor's SVM offers no address-space identifiers\n");
 		return -ENODEV;
@@ -150,6 +146,11 @@ int svm_probe(struct vireo_caps *caps)
 	svm_caps.invlpgb = ebx & CPUID_SIZE_EBX_INVLPGB;
 
 	svm_fill_caps(caps);
+	caps->nested_paging = nested_paging && (svm_caps.features & SVM_F_NESTED_PAGING);
+	if (!caps->nested_paging) {
+		caps->features &= ~VIREO_FEATURE_NESTED_PAGING;
+		caps->has_invpcid = false;
+	}
 	return 0;
 }
 

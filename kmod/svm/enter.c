@@ -26,6 +26,7 @@ static_assert(offsetof(struct vireo_vcpu, gpr) == 0);
 #define SVM_TASK	0x700
 #define SVM_IRET	0x800
 #define SVM_INTN	0x900
+#define SVM_INVLPG	0xa00
 #define SVM_KIND	0xf00
 
 /* What is not listed is 0: no such exit is known.  Any index of 8 bits is inside. */
@@ -53,7 +54,7 @@ static const u16 svm_exits[0x100] = {
 	[VMEXIT_INVD]		= SVM_EXIT(INVD, INSN),
 	[VMEXIT_PAUSE]		= SVM_EXIT(PAUSE, INSN),
 	[VMEXIT_HLT]		= SVM_EXIT(HLT, INSN),
-	[VMEXIT_INVLPG]		= SVM_EXIT(INVLPG, INSN),
+	[VMEXIT_INVLPG]		= SVM_EXIT(INVLPG, INVLPG),
 	[VMEXIT_INVLPGA]	= SVM_EXIT(UNDEFINED, INSN),
 	[VMEXIT_IOIO]		= SVM_EXIT(IO, IO),
 	[VMEXIT_MSR]		= SVM_EXIT(RDMSR, MSR),
@@ -215,6 +216,11 @@ static noinline void svm_exit_other(struct vireo_vcpu *vcpu, u64 code, u32 how)
 	}
 	switch (how & SVM_KIND) {
 	case SVM_EVENT:
+		return;
+	case SVM_INVLPG:
+		exit->insn_len = svm_insn_len(vmcb);
+		exit->mem.gla_valid = (svm_caps.features & SVM_F_DECODE_ASSISTS) && exit->insn_len;
+		exit->mem.gla = c->exit_info_1;
 		return;
 	case SVM_MSR:
 		svm_set_exit(exit, c->exit_info_1 ? VIREO_EXIT_WRMSR : VIREO_EXIT_RDMSR,

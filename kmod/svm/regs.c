@@ -43,7 +43,7 @@ void svm_read_mode(struct vireo_vcpu *vcpu, struct vireo_mode *mode)
 	const struct vmcb_save *s = &svm->vmcb->save;
 
 	mode->cr0 = svm_get_cr(vcpu, 0);
-	mode->cr3 = s->cr3;
+	mode->cr3 = svm_get_cr(vcpu, 3);
 	mode->cr4 = svm->cr4;
 	mode->efer = svm->efer;
 	mode->rflags = vireo_rflags(vcpu);
@@ -157,38 +157,53 @@ u64 svm_get_cr(struct vireo_vcpu *vcpu, int nr)
 	case 0:
 		return (svm->cr0 & ~(u64)SVM_CR0_OWN) | (svm->vmcb->save.cr0 & SVM_CR0_OWN);
 	case 3:
-		return svm->vmcb->save.cr3;
+		return vcpu->shadow.on ? vcpu->cr3 : svm->vmcb->save.cr3;
 	case 4:
 		return svm->cr4;
 	}
 	return 0;
 }
 
+/* Without MCE a machine check would shut the processor down in place of telling the host. */
+static void svm_set_cr4(struct vireo_vcpu *vcpu, u64 value)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+	u64 real = value | (native_read_cr4() & X86_CR4_MCE);
+
+	if (vcpu->shadow.on) {
+		real |= X86_CR4_PAE;
+		/* Pages of shadow tables for a guest without paging are user pages. */
+		if (!(svm->cr0 & X86_CR0_PG))
+			real &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+	}
+	svm->cr4 = value;
+	vmcb->save.cr4 = real;
+	vmcb_intercept(vmcb, VMCB_I_CR4_READ, real != value);
+	vmcb_dirty(vmcb, VMCB_CLEAN_CR);
+}
+
 /*
  * CD and NW are kept from the processor: caches are the host's.  As long as the guest sees them
  * otherwise than the processor does, all reads and writes of CR0 exit.
  */
-static void svm_set_cr0(struct svm_vcpu *svm, u64 value)
+static void svm_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 {
+	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
 	u64 real = (value & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_ET;
+	bool paging = (svm->cr0 ^ value) & X86_CR0_PG;
 
 	svm->cr0 = value;
+	if (vcpu->shadow.on) {
+		/* Shadow tables are in use whatever the guest does, in real mode too (APM 15.9). */
+		real |= X86_CR0_PG | X86_CR0_WP;
+		if (paging)
+			svm_set_cr4(vcpu, svm->cr4);
+	}
 	vmcb->save.cr0 = real;
 	vmcb_intercept(vmcb, VMCB_I_CR0_READ, real != value);
 	vmcb_intercept(vmcb, VMCB_I_CR0_WRITE, real != value);
-	vmcb_dirty(vmcb, VMCB_CLEAN_CR);
-}
-
-/* Without MCE a machine check would shut the processor down in place of telling the host. */
-static void svm_set_cr4(struct svm_vcpu *svm, u64 value)
-{
-	struct vmcb *vmcb = svm->vmcb;
-	u64 real = value | (native_read_cr4() & X86_CR4_MCE);
-
-	svm->cr4 = value;
-	vmcb->save.cr4 = real;
-	vmcb_intercept(vmcb, VMCB_I_CR4_READ, real != value);
 	vmcb_dirty(vmcb, VMCB_CLEAN_CR);
 }
 
@@ -198,14 +213,18 @@ void svm_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value)
 
 	switch (nr) {
 	case 0:
-		svm_set_cr0(svm, value);
+		svm_set_cr0(vcpu, value);
 		break;
 	case 3:
+		if (vcpu->shadow.on) {
+			vcpu->cr3 = value;
+			break;
+		}
 		svm->vmcb->save.cr3 = value;
 		vmcb_dirty(svm->vmcb, VMCB_CLEAN_CR);
 		break;
 	case 4:
-		svm_set_cr4(svm, value);
+		svm_set_cr4(vcpu, value);
 		break;
 	}
 }
@@ -224,6 +243,14 @@ void svm_set_efer(struct vireo_vcpu *vcpu, u64 value)
 	/* SYSCALL of a hybrid VM's programs is #UD, and so comes to the interpreter. */
 	if (vireo_hybrid(vcpu->vm))
 		value &= ~(u64)EFER_SCE;
+	/* With shadow tables paging is on while the guest thinks it off: LME would mean long mode. */
+	if (vcpu->shadow.on) {
+		if (!(value & EFER_LMA))
+			value &= ~(u64)EFER_LME;
+		/* So that faults tell fetches apart; no shadow of a guest without NX has the bit. */
+		if (boot_cpu_has(X86_FEATURE_NX))
+			value |= EFER_NX;
+	}
 	svm->vmcb->save.efer = value | EFER_SVME;
 	vmcb_dirty(svm->vmcb, VMCB_CLEAN_CR);
 }

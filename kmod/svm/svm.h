@@ -179,7 +179,7 @@ static inline u64 svm_db_cause(const struct vmcb *vmcb)
 }
 
 /* caps.c */
-int svm_probe(struct vireo_caps *caps);
+int svm_probe(struct vireo_caps *caps, bool nested_paging);
 /* Does this CPU have what the one that was probed has? */
 bool svm_check_cpu(void);
 

@@ -82,6 +82,11 @@ static const u8 svm_intercepts[] = {
 	VMCB_I_EXC + X86_TRAP_DB, VMCB_I_EXC + X86_TRAP_AC, VMCB_I_EXC + X86_TRAP_MC,
 };
 
+/* Without nested paging: whatever says which tables the guest means, and when it has changed them. */
+static const u8 svm_shadow_intercepts[] = {
+	VMCB_I_CR3_READ, VMCB_I_CR3_WRITE, VMCB_I_INVLPG, VMCB_I_EXC + X86_TRAP_PF,
+};
+
 static void svm_init_vmcb(struct svm_vcpu *svm)
 {
 	struct vmcb *vmcb = svm->vmcb;
@@ -109,7 +114,12 @@ static void svm_init_vmcb(struct svm_vcpu *svm)
 	c->iopm_pa = svm_iopm_pa;
 	c->msrpm_pa = __sme_pa(svm->msrpm);
 	c->int_ctl = VMCB_V_INTR_MASKING;
-	c->nested_ctl = VMCB_NP_ENABLE;
+	if (vireo_caps.nested_paging) {
+		c->nested_ctl = VMCB_NP_ENABLE;
+	} else {
+		for (i = 0; i < ARRAY_SIZE(svm_shadow_intercepts); i++)
+			vmcb_intercept(vmcb, svm_shadow_intercepts[i], true);
+	}
 
 	svm->dr7 = SVM_DR7_QUIET;
 	vmcb->save.dr6 = SVM_DR6_QUIET;
@@ -247,6 +257,11 @@ void svm_set_root(struct vireo_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
 
+	if (vcpu->shadow.on) {
+		vmcb->save.cr3 = vcpu->shadow.cr3;
+		vmcb_dirty(vmcb, VMCB_CLEAN_CR);
+		return;
+	}
 	vmcb->control.nested_cr3 = __sme_set(vcpu->vm->mmu.root);
 	vmcb_dirty(vmcb, VMCB_CLEAN_NESTED);
 }

@@ -16,9 +16,11 @@
 enum vmcb_intercept {
 	/* word 0: control registers; + 16 for writes */
 	VMCB_I_CR0_READ		= 0,
+	VMCB_I_CR3_READ		= 3,
 	VMCB_I_CR4_READ		= 4,
 	VMCB_I_CR8_READ		= 8,
 	VMCB_I_CR0_WRITE	= 16,
+	VMCB_I_CR3_WRITE	= 19,
 	VMCB_I_CR4_WRITE	= 20,
 	VMCB_I_CR8_WRITE	= 24,
 	/* word 1: debug registers, one half for reads, one for writes */
@@ -40,6 +42,7 @@ enum vmcb_intercept {
 	VMCB_I_INVD		= 118,
 	VMCB_I_PAUSE,
 	VMCB_I_HLT,
+	VMCB_I_INVLPG		= 121,
 	VMCB_I_INVLPGA		= 122,
 	VMCB_I_IOIO,
 	VMCB_I_MSR,

@@ -30,7 +30,15 @@ int vmx_adjust(u64 msr, u32 must, u32 want, u32 *out)
 	return must & ~allowed ? -ENODEV : 0;
 }
 
-const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps)
+/* EPT as Vireo builds it: four levels of write-back memory. */
+static bool vmx_ept_usable(const struct vmx_msrs *msrs)
+{
+	return (msrs->proc2 >> 32 & VMX_PROC2_EPT) &&
+	       !(~msrs->ept_vpid & (VMX_EPT_CAP_WALK_4 | VMX_EPT_CAP_WB | VMX_EPT_CAP_INVEPT)) &&
+	       msrs->ept_vpid & (VMX_EPT_CAP_INVEPT_SINGLE | VMX_EPT_CAP_INVEPT_ALL);
+}
+
+const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct vmx_caps *caps)
 {
 	u32 must, want;
 
@@ -45,12 +53,16 @@ const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps)
 	if (msrs->basic & VMX_BASIC_32BIT)
 		return "a VMCS above 4 GiB";
 
-	/* First what most processors that are too old lack: the message names the real reason. */
-	must = VMX_PROC2_EPT;
-	want = VMX_PROC2_UNRESTRICTED | VMX_PROC2_RDTSCP | VMX_PROC2_VPID | VMX_PROC2_WBINVD | VMX_PROC2_PAUSE_LOOP |
+	/* Without EPT, shadow tables; without unrestricted guests, interpretation of real mode. */
+	caps->ept = nested_paging && vmx_ept_usable(msrs);
+	want = VMX_PROC2_RDTSCP | VMX_PROC2_VPID | VMX_PROC2_WBINVD | VMX_PROC2_PAUSE_LOOP |
 	       VMX_PROC2_INVPCID | VMX_PROC2_ENCLS | VMX_PROC2_XSAVES;
-	if (vmx_adjust(msrs->proc2, must, want, &caps->proc2))
-		return "EPT";
+	if (caps->ept)
+		want |= VMX_PROC2_EPT | VMX_PROC2_UNRESTRICTED;
+	else
+		/* PCIDs would be tags that shadow tables do not follow. */
+		want &= ~VMX_PROC2_INVPCID;
+	vmx_adjust(msrs->proc2, 0, want, &caps->proc2);
 	caps->unrestricted = caps->proc2 & VMX_PROC2_UNRESTRICTED;
 
 	must = VMX_PIN_INTR | VMX_PIN_NMI | VMX_PIN_VIRTUAL_NMI;
@@ -68,28 +80,31 @@ const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps)
 		return "secondary controls and MSR bitmaps";
 
 	/* With EPT these may be 0, unless the processor has no exact capability MSRs (A.3.2). */
-	if (caps->proc & (VMX_PROC_CR3_LOAD | VMX_PROC_CR3_STORE | VMX_PROC_INVLPG))
+	if (caps->ept && caps->proc & (VMX_PROC_CR3_LOAD | VMX_PROC_CR3_STORE | VMX_PROC_INVLPG))
 		return "CR3 accesses without exits";
 
-	must = VMX_EXIT_SAVE_DEBUG | VMX_EXIT_HOST_64 | VMX_EXIT_LOAD_PAT | VMX_EXIT_LOAD_EFER;
-	if (vmx_adjust(msrs->exit, must, 0, &caps->exit))
-		return "PAT and EFER loaded at VM exit";
-	must = VMX_ENTRY_LOAD_DEBUG | VMX_ENTRY_LOAD_PAT | VMX_ENTRY_LOAD_EFER;
-	if (vmx_adjust(msrs->entry, must, 0, &caps->entry))
-		return "PAT and EFER loaded at VM entry";
+	/*
+	 * Shadow tables use the host's PAT.  EFER's bits that entry and exit do not switch by themselves
+	 * go by way of the MSR lists where it must be.
+	 */
+	must = VMX_EXIT_SAVE_DEBUG | VMX_EXIT_HOST_64;
+	if (vmx_adjust(msrs->exit, must, VMX_EXIT_LOAD_PAT | VMX_EXIT_LOAD_EFER, &caps->exit))
+		return "64-bit hosts";
+	must = VMX_ENTRY_LOAD_DEBUG;
+	if (vmx_adjust(msrs->entry, must, VMX_ENTRY_LOAD_PAT | VMX_ENTRY_LOAD_EFER, &caps->entry))
+		return "debug controls loaded at VM entry";
+	caps->pat = caps->exit & VMX_EXIT_LOAD_PAT && caps->entry & VMX_ENTRY_LOAD_PAT;
+	caps->efer = caps->exit & VMX_EXIT_LOAD_EFER && caps->entry & VMX_ENTRY_LOAD_EFER;
+	if (caps->ept && !caps->pat)
+		return "PAT loaded at VM entry and exit";
 
-	/* Tables are four levels of write-back memory. */
-	if (~msrs->ept_vpid & (VMX_EPT_CAP_WALK_4 | VMX_EPT_CAP_WB | VMX_EPT_CAP_INVEPT))
-		return "EPT of four levels in write-back memory with INVEPT";
-	if (msrs->ept_vpid & VMX_EPT_CAP_INVEPT_SINGLE)
-		caps->invept = VMX_INV_SINGLE;
-	else if (msrs->ept_vpid & VMX_EPT_CAP_INVEPT_ALL)
-		caps->invept = VMX_INV_ALL;
-	else
-		return "INVEPT";
-	caps->eptp = VMX_EPTP_WB | VMX_EPTP_WALK_4;
-	if (msrs->ept_vpid & VMX_EPT_CAP_AD)
-		caps->eptp |= VMX_EPTP_AD;
+	if (caps->ept) {
+		caps->invept = msrs->ept_vpid & VMX_EPT_CAP_INVEPT_SINGLE ? VMX_INV_SINGLE :
+									   VMX_INV_ALL;
+		caps->eptp = VMX_EPTP_WB | VMX_EPTP_WALK_4;
+		if (msrs->ept_vpid & VMX_EPT_CAP_AD)
+			caps->eptp |= VMX_EPTP_AD;
+	}
 
 	/* A tag that cannot be flushed is of no use. */
 	if (msrs->ept_vpid & VMX_VPID_CAP_INVVPID) {
@@ -157,6 +172,10 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 	have |= VIREO_FEATURE_NRIP_SAVE | VIREO_FEATURE_X2APIC;
 
 	used = have & ~unused;
+	if (!caps->ept)
+		used &= ~(VIREO_FEATURE_NESTED_PAGING | VIREO_FEATURE_UNRESTRICTED);
+	out->nested_paging = caps->ept;
+	out->shadow_unpaged = caps->ept && !caps->unrestricted;
 	out->features |= used;
 	out->missing = family & ~have;
 	out->max_level = 1;
@@ -240,7 +259,7 @@ static void vmx_bochs(struct vmx_caps *caps)
 	pr_info("this processor keeps interrupts from the host (Bochs): a timer lets them in\n");
 }
 
-int vmx_probe(struct vireo_caps *caps)
+int vmx_probe(struct vireo_caps *caps, bool nested_paging)
 {
 	struct vmx_msrs msrs;
 	const char *lacks;
@@ -264,7 +283,7 @@ int vmx_probe(struct vireo_caps *caps)
 	}
 
 	vmx_read_msrs(&msrs);
-	lacks = vmx_choose(&msrs, &vmx_caps);
+	lacks = vmx_choose(&msrs, nested_paging, &vmx_caps);
 	if (lacks) {
 		pr_err("VMX of this processor lacks %s\n", lacks);
 		return -ENODEV;

@@ -38,6 +38,9 @@ struct vmx_msrs {
  * @entry: VM-entry controls
  * @revision: first word of each VMCS
  * @unrestricted: real mode and unpaged mode can be entered
+ * @ept: nested paging is used
+ * @pat: entry and exit switch IA32_PAT
+ * @efer: entry and exit switch IA32_EFER
  * @vpid: TLB tags in use
  * @invept: INVEPT type: VMX_INV_SINGLE or VMX_INV_ALL
  * @invvpid: INVVPID type likewise
@@ -50,6 +53,7 @@ struct vmx_caps {
 	u32 pin, proc, proc2, exit, entry;
 	u32 revision;
 	bool unrestricted;
+	bool ept, pat, efer;
 	bool vpid;
 	u8 invept, invvpid;
 	u32 watch;
@@ -72,11 +76,12 @@ int vmx_adjust(u64 msr, u32 must, u32 want, u32 *out);
 /**
  * vmx_choose() - decide from capability MSRs what is used
  * @msrs: as read
+ * @nested_paging: use EPT, if it is there
  * @caps: all but host_pat is filled
  *
  * Pure, for tests.  Return: NULL, or what the processor lacks.
  */
-const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps);
+const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct vmx_caps *caps);
 
 /**
  * vmx_features() - the same in neutral bits
@@ -87,6 +92,6 @@ const char *vmx_choose(const struct vmx_msrs *msrs, struct vmx_caps *caps);
 void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out);
 
 void vmx_read_msrs(struct vmx_msrs *msrs);
-int vmx_probe(struct vireo_caps *caps);
+int vmx_probe(struct vireo_caps *caps, bool nested_paging);
 
 #endif /* VIREO_VMX_CAPS_H */

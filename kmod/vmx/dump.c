@@ -87,6 +87,24 @@ static const struct vmx_name vmx_host_names[] = {
 	{ VMCS_HOST_SYSENTER_EIP, "SYSENTER_EIP" },
 };
 
+/* Fields of features that the processor lacks do not exist. */
+static bool vmx_has_field(u32 field)
+{
+	switch (field) {
+	case VMCS_GUEST_EFER:
+	case VMCS_HOST_EFER:
+		return vmx_caps.efer;
+	case VMCS_GUEST_PAT:
+	case VMCS_HOST_PAT:
+		return vmx_caps.pat;
+	case VMCS_EPTP:
+	case VMCS_GUEST_PHYSICAL:
+	case VMCS_GUEST_PDPTE0 ... VMCS_GUEST_PDPTE0 + 6:
+		return vmx_caps.ept;
+	}
+	return true;
+}
+
 static void vmx_dump_names(const char *what, const struct vmx_name *names, int nr)
 {
 	char line[160];
@@ -94,7 +112,7 @@ static void vmx_dump_names(const char *what, const struct vmx_name *names, int n
 
 	for (i = 0; i < nr; i++) {
 		len += scnprintf(line + len, sizeof(line) - len, "  %s %llx", names[i].name,
-				 vmx_read(names[i].field));
+				 vmx_has_field(names[i].field) ? vmx_read(names[i].field) : 0);
 		if (i % 4 == 3 || i == nr - 1) {
 			pr_err("%s:%s\n", what, line);
 			len = 0;

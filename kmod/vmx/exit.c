@@ -187,6 +187,10 @@ void vmx_decode(const struct vmx_raw_exit *raw, struct vireo_exit *exit)
 	case VIREO_EXIT_MMIO_CACHED:
 		exit->mem.gpa = raw->gpa;
 		break;
+	case VIREO_EXIT_INVLPG:
+		exit->mem.gla = raw->qual;
+		exit->mem.gla_valid = true;
+		break;
 	case VIREO_EXIT_TASK_SWITCH:
 		vmx_decode_task(raw, exit);
 		break;

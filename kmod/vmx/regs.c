@@ -55,7 +55,7 @@ void vmx_read_mode(struct vireo_vcpu *vcpu, struct vireo_mode *mode)
 	struct vmx_vcpu *vmx = vcpu->backend;
 
 	mode->cr0 = vmx_get_cr(vcpu, 0);
-	mode->cr3 = vmx_read(VMCS_GUEST_CR3);
+	mode->cr3 = vmx_get_cr(vcpu, 3);
 	mode->cr4 = vmx_get_cr(vcpu, 4);
 	mode->efer = vmx->efer;
 	mode->rflags = vmx_rflags(vcpu);
@@ -139,31 +139,12 @@ u64 vmx_get_cr(struct vireo_vcpu *vcpu, int nr)
 		return (vmx->cr0_shadow & ~vmx->cr0_owned) |
 		       (vmx_read(VMCS_GUEST_CR0) & vmx->cr0_owned);
 	case 3:
-		return vmx_read(VMCS_GUEST_CR3);
+		return vcpu->shadow.on ? vcpu->cr3 : vmx_read(VMCS_GUEST_CR3);
 	case 4:
 		return (vmx->cr4_shadow & ~vmx->cr4_owned) |
 		       (vmx_read(VMCS_GUEST_CR4) & vmx->cr4_owned);
 	}
 	return 0;
-}
-
-static void vmx_set_cr0(struct vireo_vcpu *vcpu, u64 value)
-{
-	struct vmx_vcpu *vmx = vcpu->backend;
-	u64 ones = vmx_caps.msrs.cr0_fixed0, old = vmx_get_cr(vcpu, 0);
-
-	/* Unrestricted guests are excepted from PE and PG (SDM vol. 3, 24.8). */
-	if (vmx_caps.unrestricted)
-		ones &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
-	vmx->cr0_shadow = value;
-	vmx_write(VMCS_CR0_SHADOW, value);
-	/* The memory is write-back whatever the guest thinks of its caches. */
-	vmx_write(VMCS_GUEST_CR0, ((value & ~(X86_CR0_CD | X86_CR0_NW)) | ones) &
-				  vmx_caps.msrs.cr0_fixed1);
-	if ((old ^ value) & VMX_CR0_FLUSH)
-		vmx_invvpid(vmx->vpid);
-	vmx->todo |= VMX_TODO_PDPTES;
-	vmx_state_changed(vcpu);
 }
 
 static void vmx_set_cr4(struct vireo_vcpu *vcpu, u64 value)
@@ -174,10 +155,40 @@ static void vmx_set_cr4(struct vireo_vcpu *vcpu, u64 value)
 	vmx->cr4_shadow = value;
 	vmx_write(VMCS_CR4_SHADOW, value);
 	real |= vmx_caps.msrs.cr4_fixed0 | (cr4_read_shadow() & X86_CR4_MCE);
+	if (vcpu->shadow.on) {
+		real |= X86_CR4_PAE;
+		/* Pages of shadow tables for a guest without paging are user pages. */
+		if (!(vmx->cr0_shadow & X86_CR0_PG))
+			real &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+	}
 	vmx_write(VMCS_GUEST_CR4, real & vmx_caps.msrs.cr4_fixed1);
 	if ((old ^ value) & VMX_CR4_FLUSH)
 		vmx_invvpid(vmx->vpid);
 	vmx->todo |= VMX_TODO_PDPTES;
+}
+
+static void vmx_set_cr0(struct vireo_vcpu *vcpu, u64 value)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+	u64 ones = vmx_caps.msrs.cr0_fixed0;
+	u64 old = vmx_get_cr(vcpu, 0);
+
+	/* Unrestricted guests are excepted from PE and PG (SDM vol. 3, 24.8). */
+	if (vmx_caps.unrestricted)
+		ones &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
+	vmx->cr0_shadow = value;
+	vmx_write(VMCS_CR0_SHADOW, value);
+	if (vcpu->shadow.on)
+		ones |= X86_CR0_PE | X86_CR0_PG | X86_CR0_WP;
+	/* The memory is write-back whatever the guest thinks of its caches. */
+	vmx_write(VMCS_GUEST_CR0, ((value & ~(X86_CR0_CD | X86_CR0_NW)) | ones) &
+				  vmx_caps.msrs.cr0_fixed1);
+	if ((old ^ value) & VMX_CR0_FLUSH)
+		vmx_invvpid(vmx->vpid);
+	vmx->todo |= VMX_TODO_PDPTES;
+	if (vcpu->shadow.on && (old ^ value) & X86_CR0_PG)
+		vmx_set_cr4(vcpu, vmx->cr4_shadow);
+	vmx_state_changed(vcpu);
 }
 
 void vmx_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value)
@@ -189,6 +200,10 @@ void vmx_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value)
 		vmx_set_cr0(vcpu, value);
 		break;
 	case 3:
+		if (vcpu->shadow.on) {
+			vcpu->cr3 = value & ~BIT_ULL(63);
+			break;
+		}
 		/* VM entry with VPIDs keeps what MOV to CR3 would drop.  Bit 63 is not stored. */
 		vmx_write(VMCS_GUEST_CR3, value & ~BIT_ULL(63));
 		vmx_invvpid(vmx->vpid);
@@ -208,6 +223,38 @@ u64 vmx_get_efer(struct vireo_vcpu *vcpu)
 	return vmx->efer;
 }
 
+/* The processor's EFER while the guest runs. */
+static void vmx_write_efer(struct vireo_vcpu *vcpu, u64 value)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+	u64 host = this_cpu_read(vmx_cpu.efer);
+	u32 nr;
+
+	/* With shadow tables paging is on while the guest thinks it off: LME would mean long mode. */
+	if (vcpu->shadow.on && !(value & EFER_LMA))
+		value &= ~(u64)EFER_LME;
+	/* SYSCALL of a hybrid VM's programs is #UD, and so comes to the interpreter. */
+	if (vireo_hybrid(vcpu->vm))
+		value &= ~(u64)EFER_SCE;
+	/* So that faults tell fetches apart; no shadow of a guest without NX has the bit. */
+	if (vcpu->shadow.on)
+		value |= host & EFER_NX;
+	if (vmx_caps.efer) {
+		vmx_write(VMCS_GUEST_EFER, value);
+		return;
+	}
+	/* LME and LMA follow the entry control, NX stays.  What is left is SCE. */
+	nr = (host ^ value) & EFER_SCE ? 1 : 0;
+	vmx->efer_load[0] = (struct vmx_msr_entry) {
+		.index = MSR_EFER,
+		.value = (host & ~(u64)(EFER_SCE | EFER_LME | EFER_LMA)) |
+			 (value & (EFER_SCE | EFER_LME | EFER_LMA)),
+	};
+	vmx->efer_load[1] = (struct vmx_msr_entry) { .index = MSR_EFER, .value = host };
+	vmx_write(VMCS_ENTRY_MSR_LOAD_COUNT, nr);
+	vmx_write(VMCS_EXIT_MSR_LOAD_COUNT, nr);
+}
+
 void vmx_set_efer(struct vireo_vcpu *vcpu, u64 value)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
@@ -216,8 +263,7 @@ void vmx_set_efer(struct vireo_vcpu *vcpu, u64 value)
 	if ((vmx->efer ^ value) & (EFER_NX | EFER_LMA))
 		vmx_invvpid(vmx->vpid);
 	vmx->efer = value;
-	/* SYSCALL of a hybrid VM's programs is #UD, and so comes to the interpreter. */
-	vmx_write(VMCS_GUEST_EFER, vireo_hybrid(vcpu->vm) ? value & ~(u64)EFER_SCE : value);
+	vmx_write_efer(vcpu, value);
 	if (value & EFER_LMA)
 		entry |= VMX_ENTRY_GUEST_64;
 	if (entry != vmx->entry) {
@@ -239,7 +285,8 @@ bool vmx_load_pdptes(struct vireo_vcpu *vcpu)
 	u64 gpa, reserved, pdpte[4] = {};
 	int i;
 
-	if (vmx->efer & EFER_LMA || !(vmx_get_cr(vcpu, 0) & X86_CR0_PG) ||
+	/* Without EPT they are read from where CR3 says, at each entry. */
+	if (vcpu->shadow.on || vmx->efer & EFER_LMA || !(vmx_get_cr(vcpu, 0) & X86_CR0_PG) ||
 	    !(vmx_get_cr(vcpu, 4) & X86_CR4_PAE))
 		return true;
 
@@ -286,9 +333,12 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 
 	vmx->cr0_owned = VMX_CR0_OWNED;
 	if (!vmx_caps.unrestricted)
-		vmx->cr0_owned &= ~(u64)X86_CR0_PE;
+		vmx->cr0_owned &= ~(u64)(X86_CR0_PE | X86_CR0_WP);
 	vmx->cr4_owned = VMX_CR4_OWNED & ~vcpu->caps.cr4_reserved & vmx_caps.msrs.cr4_fixed1 &
 			 ~vmx_caps.msrs.cr4_fixed0;
+	/* What is a flush, or matters to a shadow of the guest's tables. */
+	if (vcpu->vm->mmu.shadow)
+		vmx->cr4_owned &= ~(u64)(X86_CR4_PSE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP);
 	vmx_write(VMCS_CR0_MASK, ~vmx->cr0_owned);
 	vmx_write(VMCS_CR4_MASK, ~vmx->cr4_owned);
 	vmx->cr0_shadow = cr0;
@@ -298,6 +348,8 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 
 	if (!vmx->vpid)
 		proc2 &= ~VMX_PROC2_VPID;
+	if (vcpu->shadow.on)
+		proc2 &= ~VMX_PROC2_EPT;
 	if (!vcpu->caps.rdtscp)
 		proc2 &= ~VMX_PROC2_RDTSCP;
 	e = vmx_cpuid(vcpu, 7, 0);
@@ -312,6 +364,30 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 		vmx->proc2 = proc2;
 		vmx_write(VMCS_PROC2_CONTROLS, proc2);
 	}
+}
+
+/*
+ * From the guest's own tables to shadow tables or back: with shadow tables what the guest does to them
+ * exits, paging is on whatever it thinks, and memory types are those of the host's PAT.
+ */
+void vmx_update_paging(struct vireo_vcpu *vcpu)
+{
+	const u32 watched = VMX_PROC_CR3_LOAD | VMX_PROC_CR3_STORE | VMX_PROC_INVLPG;
+	struct vmx_vcpu *vmx = vcpu->backend;
+	u64 cr0 = vmx_get_cr(vcpu, 0), cr4 = vmx_get_cr(vcpu, 4);
+	bool on = vcpu->shadow.on;
+
+	vmx->shadow_on = on;
+	vmx_set_proc(vmx, on ? vmx->proc | watched : vmx->proc & ~watched);
+	vmx_update_exceptions(vcpu);
+	vmx_update_masks(vcpu);
+	vmx_set_cr0(vcpu, cr0);
+	vmx_set_cr4(vcpu, cr4);
+	vmx_set_efer(vcpu, vmx->efer);
+	if (vmx_caps.pat)
+		vmx_write(VMCS_GUEST_PAT, on ? vmx_caps.host_pat : vmx->pat);
+	if (!on)
+		vmx_set_cr(vcpu, 3, vcpu->cr3);
 }
 
 /* ------------------------------------------------------------------ */
@@ -360,7 +436,7 @@ int vmx_get_msr(struct vireo_vcpu *vcpu, u32 index, u64 *data)
 		*data = vmx_read(VMCS_GUEST_SYSENTER_EIP);
 		return 0;
 	case MSR_IA32_CR_PAT:
-		*data = vmx_read(VMCS_GUEST_PAT);
+		*data = vmx->pat;
 		return 0;
 	case MSR_IA32_DEBUGCTLMSR:
 		*data = vmx_read(VMCS_GUEST_DEBUGCTL);
@@ -414,7 +490,9 @@ int vmx_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data)
 		vmx_write(VMCS_GUEST_SYSENTER_EIP, data);
 		return 0;
 	case MSR_IA32_CR_PAT:
-		vmx_write(VMCS_GUEST_PAT, data);
+		vmx->pat = data;
+		if (!vcpu->shadow.on)
+			vmx_write(VMCS_GUEST_PAT, data);
 		return 0;
 	case MSR_IA32_DEBUGCTLMSR:
 		vmx_write(VMCS_GUEST_DEBUGCTL, data & DEBUGCTLMSR_BTF);

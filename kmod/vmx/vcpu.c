@@ -75,6 +75,23 @@ void vmx_msr_intercept(struct vireo_vcpu *vcpu, u32 index, bool read, bool write
 /* ------------------------------------------------------------------ */
 /* Life                                                                 */
 
+/*
+ * #AC and #DB because a guest can make their delivery raise them again for ever, with
+ * no instruction and so no interrupt of the host in between; #MC is the host's; #PF is what shadow
+ * tables live on.
+ */
+void vmx_update_exceptions(struct vireo_vcpu *vcpu)
+{
+	u32 bitmap = BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_MC);
+
+	if (vcpu->shadow.on)
+		bitmap |= BIT(X86_TRAP_PF);
+	/* Whatever leads a program to its kernel exits. */
+	if (vireo_hybrid(vcpu->vm))
+		bitmap = ~0U;
+	vmx_write(VMCS_EXCEPTION_BITMAP, bitmap);
+}
+
 static void vmx_write_fixed(struct vmx_vcpu *vmx)
 {
 	int i;
@@ -90,19 +107,16 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 	vmx->entry = vmx_caps.entry;
 	vmx_write(VMCS_ENTRY_CONTROLS, vmx->entry);
 
-	/*
-	 * #AC and #DB because a guest can make their delivery raise them again for ever, with
-	 * no instruction and so no interrupt of the host in between; #MC is the host's.
-	 * #PF: with mask and match 0 the bitmap's bit decides.
-	 */
-	vmx_write(VMCS_EXCEPTION_BITMAP, vireo_hybrid(vmx->vcpu->vm) ? ~0U :
-		  BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_MC));
+	vmx_update_exceptions(vmx->vcpu);
+	/* #PF: with mask and match 0 the bitmap's bit decides. */
 	vmx_write(VMCS_PF_ERROR_MASK, 0);
 	vmx_write(VMCS_PF_ERROR_MATCH, 0);
 	vmx_write(VMCS_CR3_TARGET_COUNT, 0);
 	vmx_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
 	vmx_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmx_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmx_write(VMCS_ENTRY_MSR_LOAD, __pa(&vmx->efer_load[0]));
+	vmx_write(VMCS_EXIT_MSR_LOAD, __pa(&vmx->efer_load[1]));
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	vmx_write(VMCS_MSR_BITMAP, __pa(vmx->bitmap));
 	vmx_write(VMCS_LINK_POINTER, ~0ULL);
@@ -124,13 +138,16 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 0);
-	vmx_write(VMCS_GUEST_PAT, VMX_PAT_RESET);
-	vmx_write(VMCS_GUEST_EFER, 0);
+	vmx->pat = VMX_PAT_RESET;
+	if (vmx_caps.pat)
+		vmx_write(VMCS_GUEST_PAT, vmx->pat);
+	if (vmx_caps.efer)
+		vmx_write(VMCS_GUEST_EFER, 0);
 	vmx_write(VMCS_GUEST_SYSENTER_CS, 0);
 	vmx_write(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmx_write(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmx_write(VMCS_GUEST_DR7, 0x400);
-	for (i = 0; i < 4; i++)
+	for (i = 0; vmx_caps.ept && i < 4; i++)
 		vmx_write(VMCS_GUEST_PDPTE0 + 2 * i, 0);
 
 	/* Host state that is the same on every CPU.  Selectors there must have RPL 0 (27.2.3). */
@@ -140,7 +157,8 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 	vmx_write(VMCS_HOST_ES_SELECTOR, 0);
 	vmx_write(VMCS_HOST_FS_SELECTOR, 0);
 	vmx_write(VMCS_HOST_GS_SELECTOR, 0);
-	vmx_write(VMCS_HOST_PAT, vmx_caps.host_pat);
+	if (vmx_caps.pat)
+		vmx_write(VMCS_HOST_PAT, vmx_caps.host_pat);
 	vmx_write(VMCS_HOST_RIP, (unsigned long)vireo_vmx_exit);
 	vmx_write(VMCS_HOST_FS_BASE, 0);
 	vmx_write(VMCS_HOST_CR3, 0);
@@ -242,7 +260,8 @@ static void vmx_write_host_cpu(struct vmx_vcpu *vmx, int cpu)
 	vmx_write(VMCS_HOST_SYSENTER_CS, c->sysenter_cs);
 	vmx_write(VMCS_HOST_SYSENTER_ESP, c->sysenter_esp);
 	vmx_write(VMCS_HOST_SYSENTER_EIP, c->sysenter_eip);
-	vmx_write(VMCS_HOST_EFER, c->efer);
+	if (vmx_caps.efer)
+		vmx_write(VMCS_HOST_EFER, c->efer);
 	vmx->host_cpu = cpu;
 }
 
@@ -346,6 +365,12 @@ void vmx_set_root(struct vireo_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
 
+	if (unlikely(vmx->shadow_on != vcpu->shadow.on))
+		vmx_update_paging(vcpu);
+	if (vcpu->shadow.on) {
+		vmx_write(VMCS_GUEST_CR3, vcpu->shadow.cr3);
+		return;
+	}
 	vmx->eptp = vmx_make_eptp(vcpu->vm->mmu.root);
 	vmx_write(VMCS_EPTP, vmx->eptp);
 }
@@ -373,7 +398,7 @@ static void vmx_flush_free_cpu(void *info)
 
 void vmx_vm_flush_free(struct vireo_vm *vm)
 {
-	if (vm->mmu.root)
+	if (vmx_caps.ept && vm->mmu.root)
 		on_each_cpu(vmx_flush_free_cpu, vm, 1);
 }
 

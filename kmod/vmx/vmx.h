@@ -50,6 +50,18 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
 #define VMX_AFTER_STEP		BIT(2)	/* one instruction was to run alone */
 
 /**
+ * struct vmx_msr_entry - an element of the MSR lists (SDM vol. 3, table 25-15)
+ * @index: MSR
+ * @pad: zero
+ * @value: value
+ */
+struct vmx_msr_entry {
+	u32 index;
+	u32 pad;
+	u64 value;
+} __aligned(16);
+
+/**
  * struct vmx_vcpu - a vCPU's VMX side
  *
  * Own thread with the vCPU loaded, where not said otherwise.
@@ -73,6 +85,7 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
  * @cr0_shadow: CR0 as last set; right for the bits that the guest does not own
  * @cr4_shadow: likewise CR4
  * @efer: IA32_EFER as the guest sees it
+ * @pat: IA32_PAT as the guest sees it
  * @msr: guest's values of enum VMX_MSR_*
  * @cstar: IA32_CSTAR: only a value, SYSCALL of 32-bit code is #UD on Intel
  * @sysenter_cs: of a hybrid VM, where the processor's is 0 so that SYSENTER faults
@@ -90,6 +103,8 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
  * @vmcs_pa: its address
  * @bitmap: MSR bitmap, one page
  * @eptp: EPTP
+ * @efer_load: EFER at entry and at exit, where no control does it
+ * @shadow_on: controls and registers are those for shadow tables
  * @vpid: VPID, 0: none
  * @serial: unique for all time: tells vCPUs apart for IBPB
  * @vcpu: back
@@ -110,6 +125,7 @@ struct vmx_vcpu {
 	u64 cr0_owned, cr4_owned;
 	u64 cr0_shadow, cr4_shadow;
 	u64 efer;
+	u64 pat;
 	u64 msr[VMX_MSR_NR];
 	u64 cstar;
 
@@ -128,7 +144,9 @@ struct vmx_vcpu {
 	void *vmcs;
 	phys_addr_t vmcs_pa;
 	u8 *bitmap;
+	struct vmx_msr_entry efer_load[2];
 	u64 eptp;
+	bool shadow_on;
 	u16 vpid;
 	u64 serial;
 	struct vireo_vcpu *vcpu;
@@ -370,7 +388,9 @@ static inline void vmx_state_changed(struct vireo_vcpu *vcpu)
 }
 
 /* For enter.c: masks and controls that follow CPUID; the PDPTEs, false if a page is not there. */
+void vmx_update_exceptions(struct vireo_vcpu *vcpu);	/* vcpu.c */
 void vmx_update_masks(struct vireo_vcpu *vcpu);
+void vmx_update_paging(struct vireo_vcpu *vcpu);
 bool vmx_load_pdptes(struct vireo_vcpu *vcpu);
 void vmx_drs_to_cpu(struct vireo_vcpu *vcpu);
 void vmx_drs_from_cpu(struct vireo_vcpu *vcpu);
