@@ -88,6 +88,19 @@ static int fault_pd(struct vireo_vcpu *vcpu, const struct shadow_fault *f, struc
 	return 0;
 }
 
+/* Does entry @i lead to that page already? */
+static struct shadow_page *shadow_linked(const struct shadow_page *sp, unsigned int i, u64 gfn,
+					 union shadow_role role)
+{
+	u64 entry = sp->table[i];
+	struct shadow_page *child;
+
+	if (!entry || shadow_is_leaf(sp, entry))
+		return NULL;
+	child = shadow_child(entry);
+	return child->gfn == gfn && child->role.word == role.word ? child : NULL;
+}
+
 /* Largest leaf for the fault; @host_level is that of the host's. */
 static int fault_level(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int host_level)
 {
@@ -162,12 +175,15 @@ static int fault_path(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int
 				return MAP_BUSY;
 		}
 		role.level = l - 1;
-		child = shadow_get(vm, mem, gfn, role);
-		if (IS_ERR(child))
-			return shadow_error(child);
-		/* Making it may have had something cut off that is above it. */
-		if (unlikely((*sp)->invalid))
-			return MAP_BUSY;
+		child = shadow_linked(*sp, i, gfn, role);
+		if (unlikely(!child)) {
+			child = shadow_get(vm, mem, gfn, role);
+			if (IS_ERR(child))
+				return shadow_error(child);
+			/* What nobody used nobody has brought into step. */
+			if (!list_empty(&child->unsync))
+				shadow_clear_all(vm, child);
+		}
 		shadow_link(vm, *sp, i, child, bits);
 		*sp = child;
 	}

@@ -171,7 +171,7 @@ static void vmx_must_test(struct kunit *test)
 			if (*msr & BIT_ULL(bit))
 				continue;
 			*msr &= ~BIT_ULL(bit + 32);
-			lacks = vmx_choose(&msrs, &caps);
+			lacks = vmx_choose(&msrs, true, &caps);
 			if (!(*vmx_fields[f].must & BIT(bit))) {
 				KUNIT_EXPECT_NULL_MSG(test, lacks, "%s bit %d: %s",
 						      vmx_fields[f].name, bit, lacks);
@@ -235,7 +235,7 @@ static void vmx_lacks_test(struct kunit *test)
 		const char *lacks;
 
 		*msr = (*msr & ~rows[i].clear) | rows[i].set;
-		lacks = vmx_choose(&msrs, &caps);
+		lacks = vmx_choose(&msrs, true, &caps);
 		KUNIT_EXPECT_STREQ_MSG(test, lacks ?: "nothing", rows[i].lacks ?: "nothing",
 				       "row %d", i);
 	}
@@ -247,18 +247,18 @@ static void vmx_models_test(struct kunit *test)
 	struct vmx_caps caps;
 
 	/* The message is that of the missing feature, not of what is missing besides. */
-	KUNIT_EXPECT_STREQ(test, vmx_choose(&msrs_penryn, &caps) ?: "nothing", "EPT");
+	KUNIT_EXPECT_STREQ(test, vmx_choose(&msrs_penryn, true, &caps) ?: "nothing", "EPT");
 
 	/* Real mode is interpreted there. */
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_lynnfield, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_lynnfield, true, &caps));
 	KUNIT_EXPECT_FALSE(test, caps.unrestricted);
 	KUNIT_EXPECT_EQ(test, caps.proc2, BIT(1) | BIT(3) | BIT(5) | BIT(6));
 
 	/* No processor at all: something is said. */
 	memset(&msrs, 0, sizeof(msrs));
-	KUNIT_EXPECT_NOT_NULL(test, vmx_choose(&msrs, &caps));
+	KUNIT_EXPECT_NOT_NULL(test, vmx_choose(&msrs, true, &caps));
 
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, true, &caps));
 	KUNIT_EXPECT_TRUE(test, caps.unrestricted);
 	KUNIT_EXPECT_EQ(test, caps.revision, 0x10);
 	KUNIT_EXPECT_EQ(test, caps.pin, PIN_DEFAULT1 | must_pin);
@@ -270,7 +270,7 @@ static void vmx_models_test(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, caps.vpid);
 	KUNIT_EXPECT_MEMEQ(test, &caps.msrs, &msrs_westmere, sizeof(msrs));
 
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, true, &caps));
 	KUNIT_EXPECT_EQ(test, caps.pin, PIN_DEFAULT1 | must_pin);
 	KUNIT_EXPECT_EQ(test, caps.proc, PROC_EXACT1 | must_proc);
 	KUNIT_EXPECT_EQ(test, caps.proc2, must_proc2 | want_proc2);
@@ -284,7 +284,7 @@ static void vmx_models_test(struct kunit *test)
 	/* All 31 bits of the identifier, without the one that is always 0. */
 	msrs = msrs_all;
 	msrs.basic |= 0xffffffff;
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 	KUNIT_EXPECT_EQ(test, caps.revision, 0x7fffffff);
 }
 
@@ -320,7 +320,7 @@ static void vmx_tags_test(struct kunit *test)
 		msrs.ept_vpid = (msrs.ept_vpid & ~all) | rows[i].caps;
 		if (!rows[i].control)
 			msrs.proc2 &= ~BIT_ULL(32 + 5);
-		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 		KUNIT_EXPECT_EQ_MSG(test, caps.vpid, rows[i].vpid, "row %d", i);
 		KUNIT_EXPECT_EQ_MSG(test, !!(caps.proc2 & BIT(5)), rows[i].vpid, "row %d", i);
 		KUNIT_EXPECT_EQ_MSG(test, caps.invvpid, rows[i].invvpid, "row %d", i);
@@ -335,7 +335,7 @@ static void vmx_tags_test(struct kunit *test)
 	for (i = 1; i < 4; i++) {
 		msrs = msrs_all;
 		msrs.ept_vpid = (msrs.ept_vpid & ~(3ULL << 25)) | (u64)i << 25;
-		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 		KUNIT_EXPECT_EQ(test, caps.invept, i & 1 ? 1 : 2);
 	}
 }
@@ -364,7 +364,7 @@ static void vmx_random_test(struct kunit *test)
 		}
 		msrs.ept_vpid |= get_random_u64();
 		memset(&caps, 0xa5, sizeof(caps));
-		lacks = vmx_choose(&msrs, &caps);
+		lacks = vmx_choose(&msrs, true, &caps);
 		if (lacks)
 			continue;
 		good++;
@@ -432,7 +432,7 @@ static void vmx_features_test(struct kunit *test)
 	memset(&out, 0, sizeof(out));
 	/* What others have found is kept. */
 	out.features = BIT_ULL(63);
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, true, &caps));
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_EQ(test, out.features, all | BIT_ULL(63));
 	KUNIT_EXPECT_EQ(test, out.missing, 0);
@@ -446,7 +446,7 @@ static void vmx_features_test(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		msrs = msrs_all;
 		*(u64 *)((void *)&msrs + rows[i].msr) &= ~rows[i].bit;
-		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 		memset(&out, 0, sizeof(out));
 		vmx_features(&caps, &out);
 		KUNIT_EXPECT_EQ_MSG(test, out.missing, rows[i].feature, "row %d", i);
@@ -463,7 +463,7 @@ static void vmx_features_test(struct kunit *test)
 
 	msrs = msrs_all;
 	msrs.ept_vpid &= ~BIT_ULL(0);
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 	memset(&out, 0xff, sizeof(out));
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_FALSE(test, out.exec_only);
@@ -471,13 +471,13 @@ static void vmx_features_test(struct kunit *test)
 	/* RDTSCP and INVPCID, bits 3 and 12 */
 	msrs = msrs_all;
 	msrs.proc2 &= ~((BIT_ULL(3) | BIT_ULL(12)) << 32);
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 	memset(&out, 0xff, sizeof(out));
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_FALSE(test, out.has_rdtscp);
 	KUNIT_EXPECT_FALSE(test, out.has_invpcid);
 
-	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, &caps));
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_westmere, true, &caps));
 	memset(&out, 0, sizeof(out));
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_EQ(test, out.features, all & ~(VIREO_FEATURE_PAGE_AD |
@@ -503,7 +503,7 @@ static void vmx_exact_test(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, (u32)msrs.proc & (BIT(15) | BIT(16)));
 	KUNIT_EXPECT_EQ(test, (u32)msrs.proc & PROC_EXACT1, PROC_EXACT1);
 	/* A module that is loaded has made a choice. */
-	KUNIT_EXPECT_NULL(test, vmx_choose(&msrs, &caps));
+	KUNIT_EXPECT_NULL(test, vmx_choose(&msrs, true, &caps));
 	KUNIT_EXPECT_MEMEQ(test, &msrs, &vmx_caps.msrs, sizeof(msrs));
 	KUNIT_EXPECT_EQ(test, caps.proc2, vmx_caps.proc2);
 	KUNIT_EXPECT_EQ(test, caps.exit, vmx_caps.exit);
