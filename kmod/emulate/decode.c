@@ -164,8 +164,6 @@ static noinline u32 decode_vex(struct vireo_emu_insn *insn, const u8 **pp, u32 e
 	insn->rex = (b2 >> 4) & 8;
 	if (insn->mode == VIREO_EMU_PROT64)
 		insn->rex |= (~b1 >> 5) & 7;
-	else
-		insn->vvvv &= 7;
 	insn->opcode = *p++;
 	*pp = p;
 
@@ -179,11 +177,17 @@ static noinline u32 decode_vex(struct vireo_emu_insn *insn, const u8 **pp, u32 e
 	case 2:
 		if (insn->vex == VIREO_EMU_VEX_XOP)
 			return OP_UD;
+		if (insn->vex == VIREO_EMU_VEX_VEX &&
+		    (insn->opcode == 0xf2 || insn->opcode == 0xf3 ||
+		     (insn->opcode >= 0xf5 && insn->opcode <= 0xf7)))
+			return OP_BMI | EMU_MODRM;
 		ent = emu_map_0f38[insn->opcode];
 		break;
 	case 3:
 		if (insn->vex == VIREO_EMU_VEX_XOP)
 			return OP_UD;
+		if (insn->vex == VIREO_EMU_VEX_VEX && insn->opcode == 0xf0)
+			return OP_BMI | EMU_MODRM | EMU_I_B;
 		return OP_NONE | EMU_MODRM | EMU_I_B;
 	case 5:
 	case 6:

@@ -221,7 +221,7 @@ enum vireo_emu_sysop {
 	VIREO_EMU_SYS_INVLPG,	/* arg: linear address */
 	VIREO_EMU_SYS_MONITOR,	/* arg: linear address */
 	VIREO_EMU_SYS_MWAIT,
-	VIREO_EMU_SYS_PAUSE,
+	VIREO_EMU_SYS_PAUSE,	/* what it returns does not matter */
 	VIREO_EMU_SYS_HYPERCALL,
 	VIREO_EMU_SYS_XSETBV,
 };
@@ -401,7 +401,7 @@ struct vireo_emu_ops {
  * @rex: low nibble of REX; from VEX, EVEX, XOP the same bits
  * @prefix: VIREO_EMU_PFX_*
  * @vex: VIREO_EMU_VEX_*: 0 if legacy encoding
- * @vvvv: VEX.vvvv, not inverted
+ * @vvvv: VEX.vvvv, not inverted; outside of 64-bit mode bit 3 does not count for a register
  * @vlen: vector length 0: 128, 1: 256, 2: 512 (VEX.L, EVEX.L'L)
  */
 struct vireo_emu_insn {

@@ -276,12 +276,26 @@ static int bit_scan(struct vireo_emu *e, u32 op)
 	u64 val, n;
 	int r;
 
-	/* With F3 it is TZCNT or LZCNT, if the virtual processor has them. */
-	if (op != OP_POPCNT && (e->insn.prefix & VIREO_EMU_PFX_REPE))
-		return VIREO_EMU_UNHANDLED;
 	r = emu_read_rm(e, &val, size);
 	if (r)
 		return r;
+	/* With F3 it is TZCNT or LZCNT, if the virtual processor has them. */
+	if (op != OP_POPCNT && (e->insn.prefix & VIREO_EMU_PFX_REPE) &&
+	    (e->features & (op == OP_BSF ? VIREO_EMU_F_BMI1 : VIREO_EMU_F_LZCNT))) {
+		if (!val)
+			n = 8 * size;
+		else if (op == OP_BSF)
+			n = __builtin_ctzll(val);
+		else
+			n = 8 * size - 64 + __builtin_clzll(val);
+		e->rflags &= ~(u64)(FL_CF | FL_ZF);
+		if (!val)
+			e->rflags |= FL_CF;
+		if (!n)
+			e->rflags |= FL_ZF;
+		emu_reg_write(e, e->insn.reg, n, size);
+		return emu_finish(e);
+	}
 	if (op == OP_POPCNT) {
 		e->rflags &= ~(u64)FL_ARITH;
 		if (!val)
@@ -457,6 +471,11 @@ static int simple(struct vireo_emu *e, u32 op)
 		return set_if(e, false);
 	case OP_STI:
 		return set_if(e, true);
+	case OP_NOP90:
+		/* PAUSE, should the vCPU have a use for it */
+		if ((e->insn.prefix & VIREO_EMU_PFX_REPE) && e->ops->sysop)
+			e->ops->sysop(e, VIREO_EMU_SYS_PAUSE, 0);
+		break;
 	case OP_FENCE:
 		/* CLFLUSH: only its segment is looked at; a device must not be read. */
 		if (e->insn.modrm < 0xc0) {
@@ -468,7 +487,7 @@ static int simple(struct vireo_emu *e, u32 op)
 		}
 		break;
 	}
-	/* and OP_NOP, OP_NOP90 (also as PAUSE), fences: the host is ordered enough */
+	/* and OP_NOP, fences: the host is ordered enough */
 	return emu_finish(e);
 }
 
@@ -496,6 +515,8 @@ static noinline int dispatch(struct vireo_emu *e)
 	case OP_MOVBE ... OP_MOV_MOFFS:
 	case OP_SETCC ... OP_CRC32:
 		return move_other(e, op);
+	case OP_BMI:
+		return emu_bmi(e);
 	case OP_MUL ... OP_IDIV:
 		return emu_muldiv(e);
 	case OP_CBW ... OP_STD:

@@ -104,6 +104,7 @@ enum emu_op {
 	OP_MOVBE, OP_MOVNTI, OP_MOV_MOFFS, OP_CMOV, OP_SETCC, OP_LEA, OP_XLAT,
 	OP_MOV_FROM_SEG, OP_MOV_TO_SEG, OP_CMPXCHG8B,
 	OP_BSF, OP_BSR, OP_POPCNT, OP_CRC32,
+	OP_BMI,
 	OP_MUL, OP_IMUL, OP_IMUL2, OP_IMUL3, OP_DIV, OP_IDIV,
 	OP_CBW, OP_CWD, OP_LAHF, OP_SAHF, OP_SALC,
 	OP_CMC, OP_CLC, OP_STC, OP_CLI, OP_STI, OP_CLD, OP_STD,
@@ -345,6 +346,12 @@ static __always_inline void emu_reg_update(struct vireo_emu *e, u32 reg, u64 val
 		*r = (*r & ~0xffffULL) | (u16)val;
 }
 
+/* The register that VEX.vvvv names */
+static inline u32 emu_vvvv(const struct vireo_emu *e)
+{
+	return e->insn.vvvv & (e->mode == VIREO_EMU_PROT64 ? 15 : 7);
+}
+
 static inline int emu_gp(struct vireo_emu *e)
 {
 	return vireo_emu_fault(e, EXC_GP, 0);
@@ -523,6 +530,7 @@ int emu_far(struct vireo_emu *e);
 int emu_software_event(struct vireo_emu *e);
 int emu_fast_call(struct vireo_emu *e);
 int emu_system(struct vireo_emu *e);
+int emu_bmi(struct vireo_emu *e);
 
 /* segment.c */
 

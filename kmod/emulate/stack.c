@@ -284,6 +284,24 @@ static int probe_down(struct vireo_emu *e, const struct emu_mem *m, u32 size, u3
 	return r;
 }
 
+static noinline int push_all_wrapping(struct vireo_emu *e, u64 sp)
+{
+	struct emu_frame f;
+	u32 n;
+	int r;
+
+	emu_frame_init(&f, e->insn.op_size, 0, 0);
+	for (n = 0; n < 8; n++)
+		emu_frame_push(&f, e->regs[n]);
+	r = emu_frame_probe(e, &f, emu_seg(e, VIREO_EMU_SS), &sp, false);
+	if (!r)
+		r = emu_frame_write(e, &f);
+	if (r)
+		return r;
+	emu_set_sp(e, sp);
+	return emu_finish(e);
+}
+
 static int push_all(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size, n, total = 8 * size;
@@ -292,9 +310,9 @@ static int push_all(struct vireo_emu *e)
 	u8 buf[32];
 	int r;
 
-	/* Wrapping in the midst of it: not worth being exact about. */
+	/* The stack pointer wraps in the midst of it. */
 	if (to > sp && sp)
-		return VIREO_EMU_UNHANDLED;
+		return push_all_wrapping(e, sp);
 	r = stack_operand(e, to, total, true, &m);
 	if (r)
 		return r;
@@ -319,11 +337,19 @@ static int pop_all(struct vireo_emu *e)
 	u8 buf[32];
 	int r;
 
-	if (to < sp && to)
-		return VIREO_EMU_UNHANDLED;
-	r = stack_operand(e, sp, total, false, &m);
-	if (!r)
-		r = emu_read_wide(e, &m, buf, total, 0);
+	if (to < sp && to) {
+		/* The stack pointer wraps in the midst of it. */
+		for (n = 0, to = sp, r = VIREO_EMU_OK; !r && n < 8; n++) {
+			u64 val = 0;
+
+			r = emu_pop(e, &val, size, &to);
+			memcpy(buf + n * size, &val, size);
+		}
+	} else {
+		r = stack_operand(e, sp, total, false, &m);
+		if (!r)
+			r = emu_read_wide(e, &m, buf, total, 0);
+	}
 	if (r)
 		return r;
 	for (n = 0; n < 8; n++) {
@@ -403,6 +429,53 @@ static int pop_flags(struct vireo_emu *e)
 	return r;
 }
 
+/* ENTER with a display: the frame pointers of enclosing frames are copied. */
+static noinline int enter_display(struct vireo_emu *e, u32 level)
+{
+	u32 size = e->insn.op_size, width = emu_stack_size(e), n;
+	u64 mask = emu_mask(width), sp = emu_get_sp(e), frame = (sp - size) & mask;
+	u64 bp = e->regs[VIREO_EMU_RBP], val, la;
+	struct emu_mem top;
+	u8 display[31 * 8];
+	int r = VIREO_EMU_OK;
+
+	/* First see that all of it is there, in the order in which it is looked at. */
+	for (n = 0; !r && n <= level; n++) {
+		if (n && n < level) {
+			val = 0;
+			r = emu_linearize(e, VIREO_EMU_SS, (bp - n * size) & mask, size, false,
+					  &la);
+			if (!r)
+				r = emu_mem_read(e, la, &val, size, 0);
+			memcpy(display + n * size, &val, size);
+		}
+		if (!r)
+			r = emu_linearize(e, VIREO_EMU_SS, (sp - (n + 1) * size) & mask, size,
+					  true, &la);
+		if (!r)
+			r = emu_mem_probe(e, la, size, 0);
+	}
+	if (!r)
+		r = stack_operand(e, (sp - (level + 1) * size - e->insn.imm) & mask, size, true,
+				  &top);
+	if (!r)
+		r = emu_probe(e, &top, size);
+	if (!r)
+		r = emu_push(e, bp, size, &sp);
+	for (n = 1; !r && n < level; n++) {
+		val = 0;
+		memcpy(&val, display + n * size, size);
+		r = emu_push(e, val, size, &sp);
+	}
+	if (!r)
+		r = emu_push(e, frame, size, &sp);
+	if (r)
+		return r;
+	emu_reg_update(e, VIREO_EMU_RBP, frame, size);
+	emu_set_sp(e, (sp - e->insn.imm) & mask);
+	return emu_finish(e);
+}
+
 static int enter(struct vireo_emu *e)
 {
 	u32 size = e->insn.op_size, level = e->insn.sel & 31, width = emu_stack_size(e);
@@ -411,9 +484,8 @@ static int enter(struct vireo_emu *e)
 	u64 buf[2];
 	int r;
 
-	/* The display of enclosing frames: no compiler uses it. */
 	if (level > 1)
-		return VIREO_EMU_UNHANDLED;
+		return enter_display(e, level);
 	if (!level) {
 		to = frame;
 		buf[0] = e->regs[VIREO_EMU_RBP];

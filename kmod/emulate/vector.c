@@ -197,7 +197,7 @@ int emu_vector(struct vireo_emu *e)
 		return r ? r : emu_finish(e);
 	}
 	if (v.merge)
-		r = e->ops->get_vec(e, insn->vex ? insn->vvvv : insn->reg, buf, 16);
+		r = e->ops->get_vec(e, insn->vex ? emu_vvvv(e) : insn->reg, buf, 16);
 	if (!r)
 		r = emu_read_wide(e, &m, buf + v.offset, v.size, 0);
 	if (!r)

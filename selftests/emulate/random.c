@@ -48,6 +48,13 @@ u64 undefined_flags(const struct vireo_emu_insn *insn, u32 op, u64 rcx)
 	case OP_BSF:
 	case OP_BSR:
 		return FL_CF | FL_OF | FL_SF | FL_AF | FL_PF;
+	case OP_BMI:
+		if (insn->map == VIREO_EMU_MAP_0F3A || insn->opcode == 0xf6)
+			return 0;
+		if (insn->opcode == 0xf7)
+			return insn->prefix & (VIREO_EMU_PFX_OPSIZE | VIREO_EMU_PFX_REPE |
+					       VIREO_EMU_PFX_REPNE) ? 0 : FL_SF | FL_AF | FL_PF;
+		return FL_AF | FL_PF;
 	case OP_DAA:
 	case OP_DAS:
 		return FL_OF;

@@ -180,6 +180,22 @@ static u64 target(void)
 	return la;
 }
 
+/* Bit manipulation, or bytes that are nearly that. */
+static u32 generate_bmi(u8 *b)
+{
+	static const u8 ops[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7, 0xf5, 0xf7, 0xf7 };
+	bool rorx = rnd() % 8 == 0;
+	u32 n = 0;
+
+	b[n++] = 0xc4;
+	b[n++] = (rnd() & 0xe0) | 0xc0 | (rorx ? 3 : 2);
+	b[n++] = rorx && rnd() % 8 ? (rnd() & 0x80) | 0x7b : rnd() % 8 ? rnd() & 0xfb : rnd();
+	b[n++] = rorx ? 0xf0 : ops[rnd() % 8];
+	if (b[n] < 0xc0 && (b[n] & 7) == 4)
+		return b[n] < 0x40 && (b[n + 1] & 7) == 5 ? n + 2 : 0;
+	return b[n] < 0x40 && (b[n] & 7) == 5 ? n + 1 : 0;
+}
+
 /*
  * Write a random instruction to @b. Returns the offset of the displacement, 0 if
  * there is none of four (moffs: address) bytes.
@@ -192,6 +208,8 @@ static u32 generate(u8 *b, u32 mode)
 
 	for (i = 0; i < 15; i++)
 		b[i] = rnd();
+	if ((m.e.features & VIREO_EMU_F_BMI2) && rnd() % 16 == 0)
+		return generate_bmi(b);
 	if (rnd() % 3 == 0)
 		b[n++] = prefixes[rnd() % 8];
 	if (rnd() % 6 == 0)
@@ -445,7 +463,7 @@ static bool one(u32 mode)
 		memcpy(b + insn->len - (size == 2 ? 2 : 4), &rel, size == 2 ? 2 : 4);
 	}
 	if (op == OP_ENTER)
-		b[insn->len - 1] &= 1;
+		b[insn->len - 1] &= rnd() & 31;
 
 	/* Make comparisons succeed and divisions not fault, often. */
 	if (op == OP_CMPXCHG && rnd() % 2)
@@ -633,6 +651,14 @@ static void setup(void)
 	__cpuid(0, a, b, c, d);
 	if (b == 0x68747541)
 		m.e.features = VIREO_EMU_F_AMD;
+	__cpuid_count(7, 0, a, b, c, d);
+	if (b & bit_BMI)
+		m.e.features |= VIREO_EMU_F_BMI1;
+	if (b & bit_BMI2)
+		m.e.features |= VIREO_EMU_F_BMI2;
+	__cpuid(0x80000001, a, b, c, d);
+	if (c & bit_LZCNT)
+		m.e.features |= VIREO_EMU_F_LZCNT;
 
 	sigaltstack(&ss, NULL);
 	for (i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
