@@ -429,6 +429,16 @@ static int pop_flags(struct vireo_emu *e)
 	return r;
 }
 
+static int read_display(struct vireo_emu *e, u64 at, u64 *val)
+{
+	u32 size = e->insn.op_size;
+	u64 la;
+	int r = emu_linearize(e, VIREO_EMU_SS, at, size, false, &la);
+
+	*val = 0;
+	return r ? r : emu_mem_read(e, la, val, size, 0);
+}
+
 /* ENTER with a display: the frame pointers of enclosing frames are copied. */
 static noinline int enter_display(struct vireo_emu *e, u32 level)
 {
@@ -436,19 +446,12 @@ static noinline int enter_display(struct vireo_emu *e, u32 level)
 	u64 mask = emu_mask(width), sp = emu_get_sp(e), frame = (sp - size) & mask;
 	u64 bp = e->regs[VIREO_EMU_RBP], val, la;
 	struct emu_mem top;
-	u8 display[31 * 8];
 	int r = VIREO_EMU_OK;
 
 	/* First see that all of it is there, in the order in which it is looked at. */
 	for (n = 0; !r && n <= level; n++) {
-		if (n && n < level) {
-			val = 0;
-			r = emu_linearize(e, VIREO_EMU_SS, (bp - n * size) & mask, size, false,
-					  &la);
-			if (!r)
-				r = emu_mem_read(e, la, &val, size, 0);
-			memcpy(display + n * size, &val, size);
-		}
+		if (n && n < level)
+			r = read_display(e, (bp - n * size) & mask, &val);
 		if (!r)
 			r = emu_linearize(e, VIREO_EMU_SS, (sp - (n + 1) * size) & mask, size,
 					  true, &la);
@@ -462,10 +465,11 @@ static noinline int enter_display(struct vireo_emu *e, u32 level)
 		r = emu_probe(e, &top, size);
 	if (!r)
 		r = emu_push(e, bp, size, &sp);
+	/* It may overlap what is pushed, and is read as that has left it. */
 	for (n = 1; !r && n < level; n++) {
-		val = 0;
-		memcpy(&val, display + n * size, size);
-		r = emu_push(e, val, size, &sp);
+		r = read_display(e, (bp - n * size) & mask, &val);
+		if (!r)
+			r = emu_push(e, val, size, &sp);
 	}
 	if (!r)
 		r = emu_push(e, frame, size, &sp);

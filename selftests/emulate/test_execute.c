@@ -251,7 +251,10 @@ static void real_mode(void)
 	init(VIREO_EMU_REAL);
 	ok = STEP(0xc8, 0x10, 0x00, 0x00) == VIREO_EMU_OK && RSP == 0xfee && RBP == 0xffe;
 	ok &= STEP(0xc9) == VIREO_EMU_OK && RSP == 0x1000 && RBP == 0;
-	ok &= STEP(0xc8, 0, 0, 9) == VIREO_EMU_UNHANDLED && RSP == 0x1000;
+	RBP = 0x2006;			/* a display of two frames */
+	set_mem(0x2002, 0x11112222, 4);
+	ok &= STEP(0xc8, 4, 0, 3) == VIREO_EMU_OK && RSP == 0xff4 && RBP == 0xffe;
+	ok &= mem(0xff8, 8) == 0x2006111122220ffe;
 	tap_ok(ok, "ENTER and LEAVE");
 }
 
