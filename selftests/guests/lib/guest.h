@@ -160,6 +160,11 @@ long run_user(void (*fn)(void), unsigned long arg);
 /* where CPL 3 sees the image, if the page tables keep it from the plain addresses */
 extern unsigned long user_alias;
 #define USER_RETURN 0x80
+#ifndef __x86_64__
+/* for programs that go there in a way of their own: where they go on */
+extern u32 user_esp, user_eip;
+void leave_user(void) __attribute__((noreturn));
+#endif
 
 #define VECTOR_DE 0
 #define VECTOR_DB 1

@@ -56,15 +56,15 @@ static void crash(const struct frame *f)
 	crashed("unexpected exception");
 }
 
-/* The kernel's stack in run_user(), below which its frame lies; the end of run_user() pops from it. */
-static u32 user_esp, user_eip;
+/* Where whoever went to CPL 3 or virtual-8086 mode goes on, and the stack there */
+u32 user_esp, user_eip;
 unsigned long user_alias;
 
 /*
  * Back from CPL 3 to run_user(). IRET within a level takes neither ESP nor SS from the frame, so
  * the frame is made anew where ESP has to be after it.
  */
-static void __attribute__((noreturn)) leave_user(void)
+void leave_user(void)
 {
 	asm volatile("mov %0, %%esp; push $2; popf; jmp *%1" : : "r"(user_esp), "r"(user_eip) : "memory");
 	__builtin_unreachable();
