@@ -386,9 +386,7 @@ static int move_other(struct vireo_emu *e, u32 op)
 			r = emu_load_seg(e, insn->reg, val);
 		if (r)
 			return r;
-		if (insn->reg == VIREO_EMU_SS)
-			e->events |= VIREO_EMU_EV_MOVSS;
-		return emu_finish(e);
+		return insn->reg == VIREO_EMU_SS ? emu_finish_ss(e) : emu_finish(e);
 	}
 }
 

@@ -654,4 +654,21 @@ static inline int emu_finish(struct vireo_emu *e)
 	return emu_retire(e, likely(e->mode == VIREO_EMU_PROT64) ? rip : (u32)rip);
 }
 
+/**
+ * emu_finish_ss() - retire MOV SS or POP SS
+ * @e: context
+ *
+ * The trap of TF has to wait: the next instruction brings its own.
+ *
+ * Return: VIREO_EMU_OK.
+ */
+static inline int emu_finish_ss(struct vireo_emu *e)
+{
+	int r = emu_finish(e);
+
+	e->events &= ~VIREO_EMU_EV_STEP;
+	e->events |= VIREO_EMU_EV_MOVSS;
+	return r;
+}
+
 #endif /* VIREO_EMU_INTERNAL_H */

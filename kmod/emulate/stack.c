@@ -550,9 +550,7 @@ static int pop_segment(struct vireo_emu *e)
 		e->regs[VIREO_EMU_RSP] = rsp;
 		return r;
 	}
-	if (seg == VIREO_EMU_SS)
-		e->events |= VIREO_EMU_EV_MOVSS;
-	return emu_finish(e);
+	return seg == VIREO_EMU_SS ? emu_finish_ss(e) : emu_finish(e);
 }
 
 /**

@@ -17,6 +17,11 @@ static void real_segments(void)
 	OK(STEP(0x8e, 0xd0));				/* mov ss, ax */
 	IS(SEL(SS) == 0x1234 && EVENTS == VIREO_EMU_EV_MOVSS && m.cpl == 0);
 	IS(RIP == 0x704);
+	FLAGS |= FL_TF;
+	OK(STEP(0x8e, 0xd0));				/* the trap comes after the next */
+	IS(EVENTS == VIREO_EMU_EV_MOVSS);
+	OK(STEP(0x8e, 0xd8));
+	IS(EVENTS == VIREO_EMU_EV_STEP);
 	init(VIREO_EMU_REAL, 0);
 	set_mem(0x1000, 0x4321, 2);
 	OK(STEP(0x07));					/* pop es */
