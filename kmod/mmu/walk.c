@@ -131,7 +131,7 @@ static noinline bool walk_get(const void __user *user, u8 bytes, u64 *value)
  */
 static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map,
 				     const struct vireo_mem **mem, u64 gfn, u64 offset, u8 bytes,
-				     bool nofault, const bool set, u64 *value)
+				     bool nofault, const bool general, u64 *value)
 {
 	const void __user *user;
 	bool got;
@@ -142,7 +142,7 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
 			return -ENXIO;
 	}
 	user = (const void __user *)(vireo_mem_hva(*mem, gfn) + offset);
-	if (set)
+	if (general)
 		got = walk_get(user, bytes, value);
 	else
 		got = bytes == 8 ? walk_get64(user, value) : walk_get32(user, value);
@@ -281,12 +281,12 @@ static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu 
 
 /*
  * The walk.  With @entries, it remembers them and sets the bits that they lack; without, as
- * nearly always none lacks any, it starts again with some if one does.
+ * nearly always none lacks any, it starts again with some if one does.  @general: not compiled for one format.
  */
 static __always_inline int walk_tables(const struct walk_format *f, struct vireo_vcpu *vcpu,
 				       const struct vireo_mode *mode, u64 gva, u32 access,
 				       bool nofault, struct vireo_walk *walk,
-				       struct vireo_walk_entry *entries)
+				       struct vireo_walk_entry *entries, const bool general)
 {
 	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	const u64 phys_mask = vcpu->caps.phys_mask;
@@ -318,7 +318,7 @@ again:
 
 		offset += index * f->bytes;
 		r = walk_read(vcpu, map, &mem, table >> PAGE_SHIFT, offset, f->bytes, nofault,
-			      set, &entry);
+			      general, &entry);
 		if (unlikely(r))
 			return r;
 		if (set)
@@ -389,7 +389,7 @@ static noinline int walk_and_set(const struct walk_format *f, struct vireo_vcpu 
 {
 	struct vireo_walk_entry entries[VIREO_WALK_LEVELS] WALK_UNINITIALIZED;
 
-	return walk_tables(f, vcpu, mode, gva, access, nofault, walk, entries);
+	return walk_tables(f, vcpu, mode, gva, access, nofault, walk, entries, true);
 }
 
 /* A function for each format, so that the usual one does not carry the others' registers. */
@@ -400,7 +400,7 @@ static noinline int walk_in_##format(struct vireo_vcpu *vcpu,			\
 				     struct vireo_walk *walk)			\
 {										\
 	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
-			   walk, NULL);						\
+			   walk, NULL, false);					\
 }										\
 										\
 static noinline int path_in_##format(struct vireo_vcpu *vcpu,			\
@@ -410,7 +410,7 @@ static noinline int path_in_##format(struct vireo_vcpu *vcpu,			\
 				     struct vireo_walk_entry *entries)		\
 {										\
 	return walk_tables(&walk_##format, vcpu, mode, gva, access, nofault,	\
-			   walk, entries);					\
+			   walk, entries, false);				\
 }
 WALK(2level)
 WALK(pae)

@@ -260,6 +260,35 @@ static noinline void vmx_exit_memory(struct vireo_vcpu *vcpu)
 		vmx_set_nmi_mask(vcpu, true);
 }
 
+/* Page faults are what shadow tables live on.  False: another exception. */
+static noinline bool vmx_exit_page_fault(struct vireo_vcpu *vcpu)
+{
+	const u32 event = vmx_read(VMCS_EXIT_EVENT);
+	struct vireo_exit *exit = &vcpu->exit;
+	u32 vectoring;
+
+	if ((event & (VMX_EVENT_VECTOR | VMX_EVENT_TYPE | VMX_EVENT_VALID)) !=
+	    (X86_TRAP_PF | VMX_EVENT_TYPE_EXCEPTION << VMX_EVENT_TYPE_SHIFT | VMX_EVENT_VALID))
+		return false;
+	exit->reason = VIREO_EXIT_EXCEPTION;
+	exit->code = VMX_REASON_EXCEPTION;
+	exit->insn_len = 0;
+	exit->nr_bytes = 0;
+	exit->exc.vector = X86_TRAP_PF;
+	exit->exc.has_error = true;
+	exit->exc.error = vmx_read(VMCS_EXIT_EVENT_ERROR);
+	exit->exc.cr2 = vmx_read(VMCS_QUALIFICATION);
+
+	vectoring = vmx_read(VMCS_VECTORING);
+	if (unlikely(vectoring & VMX_EVENT_VALID))
+		vmx_recover_event(vcpu, vectoring, vmx_read(VMCS_VECTORING_ERROR),
+				  vmx_read(VMCS_EXIT_INSN_LEN));
+	else if (unlikely(event & VMX_EVENT_NMI_UNBLOCKED))
+		/* As for nested page faults: SDM vol. 3, 28.2.2. */
+		vmx_set_nmi_mask(vcpu, true);
+	return true;
+}
+
 /* An exit of which more is wanted than its name and length. */
 static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 {
@@ -388,7 +417,7 @@ void vmx_enter(struct vireo_vcpu *vcpu)
 			vmx_exit_io(vcpu);
 		else if (reason == VMX_REASON_EPT_VIOLATION)
 			vmx_exit_memory(vcpu);
-		else
+		else if (reason != VMX_REASON_EXCEPTION || !vmx_exit_page_fault(vcpu))
 			vmx_exit_slow(vcpu, reason);
 		return;
 	}
