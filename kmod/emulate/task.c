@@ -224,7 +224,11 @@ static int load_segments(struct vireo_emu *e, const struct state *s, struct emu_
 	return VIREO_EMU_OK;
 }
 
-/* Load the registers. Segments have their selectors only, no descriptors yet. */
+/*
+ * Load the registers. Segments have their selectors only, no descriptors yet. CS looks like code all
+ * the same: if it cannot be loaded, that exception is the new task's, which the processor enters to
+ * deliver it; and it is not entered with a CS that cannot be used (SDM vol 3, 27.3.1.2).
+ */
 static void load_state(struct vireo_emu *e, const struct state *s)
 {
 	struct vireo_emu_segment seg = { .attr = VIREO_EMU_SEG_UNUSABLE };
@@ -239,7 +243,8 @@ static void load_state(struct vireo_emu *e, const struct state *s)
 			emu_real_seg(e, i, s->segs[i], &seg);
 		} else {
 			seg.selector = s->segs[i];
-			seg.attr = VIREO_EMU_SEG_UNUSABLE | cpl << VIREO_EMU_SEG_DPL_SHIFT;
+			seg.attr = (i == VIREO_EMU_CS ? VIREO_EMU_SEG_P | VIREO_EMU_SEG_S | 11 :
+				    VIREO_EMU_SEG_UNUSABLE) | cpl << VIREO_EMU_SEG_DPL_SHIFT;
 		}
 		emu_set_seg(e, i, &seg);
 	}
