@@ -296,7 +296,8 @@ static noinline enum vireo_action vireo_interp_deliver(struct vireo_vcpu *vcpu)
 static noinline enum vireo_action vireo_interp_requests(struct vireo_vcpu *vcpu)
 {
 	const unsigned long here = BIT(VIREO_REQ_EVENT) | BIT(VIREO_REQ_FLUSH) |
-				   BIT(VIREO_REQ_SYNC) | BIT(VIREO_REQ_INTERPRET);
+				   BIT(VIREO_REQ_SYNC) | BIT(VIREO_REQ_INTERPRET) |
+				   BIT(VIREO_REQ_ROOT);
 
 	if (READ_ONCE(vcpu->requests) & ~here)
 		return VIREO_AGAIN;
@@ -386,7 +387,8 @@ static enum vireo_action vireo_interp_loop(struct vireo_vcpu *vcpu)
 	int n, r;
 
 	for (n = 0; n < VIREO_INTERPRET_RUN; n++) {
-		if (unlikely(READ_ONCE(vcpu->requests))) {
+		/* Which tables the processor walks is of interest when it does. */
+		if (unlikely(READ_ONCE(vcpu->requests) & ~BIT(VIREO_REQ_ROOT))) {
 			action = vireo_interp_requests(vcpu);
 			if (action != VIREO_RESUME)
 				return action;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which states the processor enters without "unrestricted guest": protected mode with paging,
- * virtual-8086 mode, and of both only what an operating system makes.  Real mode and what is
+ * Which states the processor enters without "unrestricted guest": protected mode with paging, be it that
+ * of shadow tables, virtual-8086 mode, and of both only what an operating system makes.  Real mode and what is
  * left of it in segment registers after CR0.PE was set is for the interpreter.
  */
 #include <linux/string.h>
@@ -137,6 +137,9 @@ bool vmx_runnable(struct vireo_vcpu *vcpu)
 	if (vmx_caps.unrestricted)
 		return true;
 	s.cr0 = vmx_get_cr(vcpu, 0);
+	/* Shadow tables are there for a guest without paging, too. */
+	if (vcpu->vm->mmu.shadow)
+		s.cr0 |= X86_CR0_PG;
 	/* The usual case by far, while the interpreter is at work. */
 	if (!(s.cr0 & X86_CR0_PE))
 		return false;
