@@ -222,7 +222,7 @@ static noinline int deliver_gate(struct vireo_emu *e, const struct event *ev,
 	emu_set_cs(e, cs, new_cpl);
 	if (inner)
 		emu_set_seg(e, VIREO_EMU_SS, &ss.s);
-	if (lm)
+	if (lm || inner)
 		e->regs[VIREO_EMU_RSP] = sp;
 	else
 		emu_reg_update(e, VIREO_EMU_RSP, sp, ss.s.attr & VIREO_EMU_SEG_DB ? 4 : 2);

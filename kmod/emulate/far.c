@@ -226,10 +226,7 @@ static int call_inner(struct vireo_emu *e, struct emu_desc *cs, u64 offset, u32 
 		return r;
 	emu_set_cs(e, cs, cpl);
 	emu_set_seg(e, VIREO_EMU_SS, &ss.s);
-	if (size == 8)
-		e->regs[VIREO_EMU_RSP] = sp;
-	else
-		emu_set_sp(e, sp);
+	e->regs[VIREO_EMU_RSP] = sp;
 	return arrive(e, offset);
 }
 

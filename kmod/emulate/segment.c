@@ -349,7 +349,7 @@ void emu_null_seg(struct vireo_emu *e, u32 seg, u16 sel, u32 cpl, struct vireo_e
 	s->base = 0;
 	s->limit = 0;
 	/* AMD's processors keep base and limit, which shows in 64-bit mode. */
-	if ((e->features & VIREO_EMU_F_AMD) && seg >= VIREO_EMU_FS)
+	if ((e->features & VIREO_EMU_F_AMD) && (seg == VIREO_EMU_FS || seg == VIREO_EMU_GS))
 		*s = *emu_seg(e, seg);
 	s->attr = VIREO_EMU_SEG_UNUSABLE;
 	if (seg == VIREO_EMU_SS)

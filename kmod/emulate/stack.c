@@ -148,7 +148,7 @@ int emu_frame_probe(struct vireo_emu *e, struct emu_frame *f, const struct vireo
 {
 	u32 total = sizeof(f->data) - f->at, size = f->size, n;
 	u64 mask = code64 ? ~0ULL : ss->attr & VIREO_EMU_SEG_DB ? 0xffffffff : 0xffff;
-	u64 top = *sp & mask, to = (top - total) & mask;
+	u64 top = *sp & mask, to = (top - total) & mask, above = top;
 	int r;
 
 	f->base = code64 ? 0 : ss->base;
@@ -169,14 +169,16 @@ int emu_frame_probe(struct vireo_emu *e, struct emu_frame *f, const struct vireo
 			if (r)
 				return r;
 		}
-		/* Once for each page */
-		if (n > 1 && (la & 0xfff) + size < 0x1000)
+		/* Once for each page, unless the stack pointer has wrapped */
+		if (n > 1 && (la & 0xfff) + size < 0x1000 && ea < above)
 			continue;
+		above = ea;
 		r = emu_mem_probe(e, la, size, f->flags);
 		if (r)
 			return r;
 	}
-	*sp = to;
+	/* A 32-bit stack pointer keeps its upper half on a 16-bit stack. */
+	*sp = (*sp & ~mask) | to;
 	return VIREO_EMU_OK;
 }
 

@@ -470,6 +470,13 @@ static void calls(void)
 	IS(mem(RSP + 4, 2) == 0x4321 && mem(RSP + 6, 2) == (STACK3 & 0xffff));
 	done("16-bit call gate");
 
+	init(VIREO_EMU_PROT32, 3);
+	set_mem(TSS + 4, 0x12345000, 4);
+	set_mem(TSS + 8, S_DATA16, 2);
+	OK(STEP(0x9a, 0, 0, 0, 0, S_GATE16 | 3, 0x00));
+	IS(RSP == 0x12345000 - 10 && mem(0x15000 - 10, 2) == 7);
+	done("an inner stack of 16 bits: the upper half is that of the TSS");
+
 	init(VIREO_EMU_PROT64, 3);
 	RBX = 0x10800;
 	set_mem(0x10800, (S_GATE64 | 3ULL) << 32, 6);
