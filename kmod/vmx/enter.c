@@ -338,6 +338,11 @@ static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 		}
 		if (exit->exc.vector == X86_TRAP_DB)
 			vmx_debug_exception(vcpu, raw.qual);
+		/* A trap: it goes on behind the instruction, which the exit has not left behind. */
+		if ((raw.event & VMX_EVENT_TYPE) >> VMX_EVENT_TYPE_SHIFT == VMX_EVENT_TYPE_INT1) {
+			exit->insn_len = vmx_read(VMCS_EXIT_INSN_LEN);
+			vmx_skip(vcpu);
+		}
 		/* SDM vol. 3, 28.2.2: the bit says nothing for #DF. */
 		if (raw.event & VMX_EVENT_NMI_UNBLOCKED && exit->exc.vector != X86_TRAP_DF &&
 		    !(raw.vectoring & VMX_EVENT_VALID))

@@ -216,6 +216,7 @@ static_assert(VMCS_HOST_CR0 == 0x6c00 && VMCS_HOST_RIP == 0x6c16);
 #define VMX_EVENT_VALID			BIT(31)
 #define VMX_EVENT_TYPE_NMI		2U
 #define VMX_EVENT_TYPE_EXCEPTION	3U
+#define VMX_EVENT_TYPE_INT1		5U
 
 /* Exit reason field (table 25-18) */
 #define VMX_REASON_BASIC		0xffffU
