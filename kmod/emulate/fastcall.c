@@ -81,8 +81,8 @@ static int sys_call(struct vireo_emu *e)
 
 static int sys_ret(struct vireo_emu *e)
 {
-	bool amd = e->features & VIREO_EMU_F_AMD, lm = emu_long_mode(e);
-	bool to64 = e->mode == VIREO_EMU_PROT64 && e->insn.op_size == 8;
+	bool amd = e->features & VIREO_EMU_F_AMD, code64 = e->mode == VIREO_EMU_PROT64;
+	bool to64 = code64 && e->insn.op_size == 8;
 	u64 star, rip = e->regs[VIREO_EMU_RCX];
 	struct vireo_emu_segment ss;
 	u32 sel;
@@ -113,7 +113,7 @@ static int sys_ret(struct vireo_emu *e)
 	else
 		set_flat(e, VIREO_EMU_SS, (sel + 8) | 3, DATA_32, 3);
 	r = emu_retire(e, to64 ? rip : (u32)rip);
-	if (lm)
+	if (code64)
 		e->rflags = (e->regs[VIREO_EMU_R11] & SYSRET_FLAGS) | FL_FIXED;
 	else
 		e->rflags |= FL_IF;

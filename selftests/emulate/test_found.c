@@ -126,6 +126,21 @@ static void sysret_real(void)
 	tap_ok(good, "SYSRET in real mode: #GP at AMD, #UD at Intel");
 }
 
+/* Had taken the flags from R11 in compatibility mode as well. */
+static void sysret_compat(void)
+{
+	int r;
+
+	start(VIREO_EMU_PROT32, 0, VIREO_EMU_F_AMD);
+	*system_msr(&s, MSR_EFER) = 0x501;
+	*system_msr(&s, MSR_STAR) = (u64)(SEL_DATA64 + 8 + 3) << 48;
+	s.e.rflags = FL_FIXED | FL_CF | FL_DF;
+	s.regs[VIREO_EMU_R11] = FL_ZF;
+	r = STEP("\x0f\x07");
+	tap_ok(!r && s.e.rflags == (FL_FIXED | FL_CF | FL_DF | FL_IF),
+	       "SYSRET in compatibility mode sets IF alone");
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -134,5 +149,6 @@ int main(void)
 	far_pointer_wide();
 	mov_to_cs();
 	sysret_real();
+	sysret_compat();
 	return tap_done();
 }
