@@ -511,22 +511,6 @@ int machine_run(struct machine *m, const u8 *bytes, u32 len)
 	}
 }
 
-static u64 state = 88172645463325252ULL;
-
-void rnd_seed(u64 seed)
-{
-	state = seed * 0x9e3779b97f4a7c15ULL | 1;
-}
-
-u64 rnd(void)
-{
-	/* xorshift64* */
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 2685821657736338717ULL;
-}
-
 int tap_count, tap_failed;
 
 void tap_ok(bool ok, const char *fmt, ...)

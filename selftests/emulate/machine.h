@@ -9,6 +9,7 @@
 #define MACHINE_H
 
 #include "../../kmod/emulate/emulate.h"
+#include "random.h"
 
 #define PAGES		8
 #define MEM_SIZE	(PAGES * 4096)
@@ -81,9 +82,6 @@ int machine_step(struct machine *m, const u8 *bytes, u32 len);
 int machine_run(struct machine *m, const u8 *bytes, u32 len);
 void machine_answer(struct machine *m);
 u8 machine_dev_byte(u64 la);
-
-u64 rnd(void);
-void rnd_seed(u64 seed);
 
 extern int tap_count, tap_failed;
 void tap_ok(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

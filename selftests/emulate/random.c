@@ -6,6 +6,31 @@
 #include "random.h"
 #include "../../kmod/emulate/internal.h"
 
+static u64 state = 88172645463325252ULL;
+
+/**
+ * rnd_seed() - begin a sequence of random numbers
+ * @seed: which one
+ */
+void rnd_seed(u64 seed)
+{
+	state = seed * 0x9e3779b97f4a7c15ULL | 1;
+}
+
+/**
+ * rnd() - the next random number
+ *
+ * Return: the number.
+ */
+u64 rnd(void)
+{
+	/* xorshift64* */
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return state * 2685821657736338717ULL;
+}
+
 /**
  * undefined_flags() - flags that the architecture leaves undefined
  * @insn: decoded instruction

@@ -3,7 +3,6 @@
  * Random instructions with a machine state in which they have something to do:
  * operands in memory, plausible selectors, frames on the stack, targets in the code.
  */
-#include "machine.h"
 #include "random.h"
 #include "subject.h"
 #include "../../kmod/emulate/internal.h"
@@ -120,7 +119,7 @@ static void frame(struct system *s, u64 at, u32 size, bool flags)
 {
 	u64 v[9], cs = system_random_selector(), ss = system_random_selector();
 	u32 i, n = 0, cpl = system_cpl(s);
-	bool vm = flags && !cpl && s->e.mode != VIREO_EMU_PROT64 && rnd() % 6 == 0;
+	bool vm = flags && !cpl && !(*system_msr(s, MSR_EFER) & EFER_LMA) && rnd() % 6 == 0;
 
 	v[n] = AT_CODE + 0x140 + rnd() % 0xf00;
 	if (s->e.mode == VIREO_EMU_REAL || s->e.mode == VIREO_EMU_VM86 || vm) {
@@ -321,4 +320,45 @@ bool subject_make(struct system *s, struct subject *t, bool (*wanted)(u32 op))
 	}
 	operands(s, t, la);
 	return !vireo_emu_decode(&s->e, t->bytes, 15) && EMU_OP(insn->entry) == t->op;
+}
+
+/**
+ * subject_rex_ignored() - is there a REX that a prefix follows?
+ * @s: system
+ * @t: the instruction
+ *
+ * Such a REX does not count. Emulators do not all agree.
+ *
+ * Return: whether there is.
+ */
+bool subject_rex_ignored(const struct system *s, const struct subject *t)
+{
+	const u8 *p = t->bytes;
+	bool rex = false;
+
+	if (s->e.mode != VIREO_EMU_PROT64)
+		return false;
+	for (;; p++) {
+		switch (*p) {
+		case 0x40 ... 0x4f:
+			rex = true;
+			break;
+		case 0x66:
+		case 0x67:
+		case 0xf0:
+		case 0xf2:
+		case 0xf3:
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+		case 0x64:
+		case 0x65:
+			if (rex)
+				return true;
+			break;
+		default:
+			return false;
+		}
+	}
 }

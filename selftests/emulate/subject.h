@@ -20,5 +20,6 @@ struct subject {
 };
 
 bool subject_make(struct system *s, struct subject *t, bool (*wanted)(u32 op));
+bool subject_rex_ignored(const struct system *s, const struct subject *t);
 
 #endif /* SUBJECT_H */

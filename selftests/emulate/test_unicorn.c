@@ -554,34 +554,7 @@ static bool size_by_prefix(const struct run *x)
 
 static bool rex_not_last(const struct run *x)
 {
-	const u8 *p = x->t->bytes;
-	bool rex = false;
-
-	if (x->before->e.mode != VIREO_EMU_PROT64)
-		return false;
-	for (;; p++) {
-		switch (*p) {
-		case 0x40 ... 0x4f:
-			rex = true;
-			break;
-		case 0x66:
-		case 0x67:
-		case 0xf0:
-		case 0xf2:
-		case 0xf3:
-		case 0x26:
-		case 0x2e:
-		case 0x36:
-		case 0x3e:
-		case 0x64:
-		case 0x65:
-			if (rex)
-				return true;
-			break;
-		default:
-			return false;
-		}
-	}
+	return subject_rex_ignored(x->before, x->t);
 }
 
 static bool ret_sign(const struct run *x)
