@@ -222,6 +222,36 @@ void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 	WRITE_ONCE(sp->table[i], entry);
 }
 
+bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+		     unsigned int i, u64 gfn, u64 entry)
+{
+	const int level = sp->role.level;
+	struct shadow_frame *frame;
+	u64 old = READ_ONCE(sp->table[i]);
+
+	if (old) {
+		if (!shadow_is_leaf(sp, old) || sp->gfns[i] != gfn ||
+		    ((old ^ entry) & PT_ADDRESS) || (old & ~entry & (PT_WRITE | PT_USER)) ||
+		    (entry & ~old & PT_NX))
+			return false;
+		/* If somebody else was faster, the guest finds that when it tries again. */
+		cmpxchg64(&sp->table[i], old, old | entry);
+		return true;
+	}
+	/* The bit says whose the place is, until the entry says what is in it. */
+	if (test_and_set_bit(i, sp->used))
+		return true;
+	sp->gfns[i] = gfn;
+	frame = shadow_frame(mem, gfn, level);
+	shadow_frame_lock(frame);
+	list_insert(vm->mmu.shadow, sp, i, &frame->first);
+	shadow_frame_unlock(frame);
+	atomic_long_inc(&vm->mmu.pages[level]);
+	/* The list, then the entry. */
+	smp_store_release(&sp->table[i], entry);
+	return true;
+}
+
 /* ------------------------------------------------------------------ */
 /* Finding and making                                                   */
 
@@ -447,7 +477,7 @@ bool vireo_shadow_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 star
 			 * The memory of a guest's table goes: what comes in its place, if it is not
 			 * the same, nobody would see.
 			 */
-			if (level == 1 && frame->tables)
+			if (level == 1 && shadow_frame_has_tables(frame))
 				shadow_zap_table(vm, gfn);
 		}
 	}
@@ -477,8 +507,12 @@ bool vireo_shadow_young(struct vireo_vm *vm, const struct vireo_mem *mem, u64 st
 		const u64 span = tdp_pages(level);
 
 		for (gfn = start & ~(span - 1); gfn < end; gfn += span) {
-			entry = shadow_frame(mem, max(gfn, mem->gfn), level)->first;
-			while (entry) {
+			struct shadow_frame *frame = shadow_frame(mem, max(gfn, mem->gfn), level);
+
+			if (!READ_ONCE(frame->first))
+				continue;
+			shadow_frame_lock(frame);
+			for (entry = frame->first; entry; ) {
 				struct shadow_page *sp = shadow_by_id(s, entry);
 				unsigned int i = entry % SHADOW_ENTRIES;
 
@@ -488,10 +522,11 @@ bool vireo_shadow_young(struct vireo_vm *vm, const struct vireo_mem *mem, u64 st
 							  (unsigned long *)&sp->table[i]);
 					young = true;
 				}
-				if (young && !clear)
-					return true;
 				entry = sp->next[i];
 			}
+			shadow_frame_unlock(frame);
+			if (young && !clear)
+				return true;
 		}
 	}
 	return young;

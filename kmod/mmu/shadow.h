@@ -17,11 +17,13 @@
  * shadow page that it points to (its parents).  List nodes are in arrays beside the
  * table, so that neither linking nor unlinking can fail or has to search.
  *
- * All of it is under mmu->lock held for writing.
+ * All of it is under mmu->lock held for writing; only leaves can be added, and gain rights, by those who hold it for
+ * reading, so that vCPUs fault in parallel on tables that are there: shadow_add_leaf().
  */
 #ifndef VIREO_SHADOW_H
 #define VIREO_SHADOW_H
 
+#include <linux/bit_spinlock.h>
 #include <linux/bits.h>
 #include <linux/hash.h>
 #include <linux/list.h>
@@ -133,12 +135,32 @@ static_assert(sizeof(struct shadow_page) <= PAGE_SIZE << SHADOW_PAGE_ORDER);
 /**
  * struct shadow_frame - reverse map of a guest frame, or of 2 MiB or 1 GiB of them
  * @first: first leaf entry that maps it
- * @tables: shadow pages, not direct, that follow a table in it
+ * @tables: shadow pages, not direct, that follow a table in it; the highest bit is the list's lock
+ *	for those who hold mmu->lock for reading only
  */
 struct shadow_frame {
 	u32 first;
 	u32 tables;
 };
+
+#define SHADOW_FRAME_LOCK	63	/* as a bit of the whole */
+static_assert(sizeof(struct shadow_frame) == sizeof(unsigned long));
+static_assert(offsetof(struct shadow_frame, tables) == sizeof(u32));
+
+static inline bool shadow_frame_has_tables(const struct shadow_frame *frame)
+{
+	return READ_ONCE(frame->tables) & ~BIT(31);
+}
+
+static inline void shadow_frame_lock(struct shadow_frame *frame)
+{
+	bit_spin_lock(SHADOW_FRAME_LOCK, (unsigned long *)frame);
+}
+
+static inline void shadow_frame_unlock(struct shadow_frame *frame)
+{
+	bit_spin_unlock(SHADOW_FRAME_LOCK, (unsigned long *)frame);
+}
 
 #define SHADOW_HASH_BITS	11
 
@@ -281,6 +303,19 @@ void shadow_link(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *child, u64 bits);
 /* Have entry @i of @sp map @gfn, of @mem: @entry is its whole value. */
 void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+		     unsigned int i, u64 gfn, u64 entry);
+/**
+ * shadow_add_leaf() - as shadow_set_leaf(), with mmu->lock held for reading
+ * @vm: VM
+ * @mem: region of @gfn
+ * @sp: page
+ * @i: entry
+ * @gfn: guest frame
+ * @entry: value
+ *
+ * Return: true: done, or another vCPU is doing it; false: something is there that would have to be taken out.
+ */
+bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry);
 /* Take entry @i out; and all. */
 void shadow_clear(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i);

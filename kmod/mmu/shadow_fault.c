@@ -11,7 +11,8 @@
  * A write by the supervisor that only CR0.WP = 0 allows is interpreted: the processor
  * always runs with WP set, and no combination of rights in one entry would say it.
  *
- * Locking: mmu->lock for writing; with interrupts off it is only tried.
+ * Where all tables are there and only a leaf is missing, or rights in it, mmu->lock held for reading is enough, so that vCPUs
+ * fault in parallel.  All else takes it for writing; with interrupts off it is only tried.
  */
 #include <linux/mem_encrypt.h>
 #include <linux/sched/signal.h>
@@ -33,6 +34,7 @@
 enum {
 	MAP_TABLE = MAP_NO_PAGE + 1,	/* a write to a table of the guest's: interpret */
 	MAP_FLUSH,			/* interrupts must be on for a flush */
+	MAP_EXCLUSIVE,			/* mmu->lock must be held for writing */
 };
 
 /**
@@ -114,9 +116,44 @@ static int fault_level(struct vireo_vcpu *vcpu, const struct shadow_fault *f, in
 	level = min(level, most);
 	/* A table in it would make all of it read-only. */
 	while (level > 1 && (!mem_fits(f->mem, f->gfn, level) ||
-			     shadow_frame(f->mem, f->gfn, level)->tables))
+			     shadow_frame_has_tables(shadow_frame(f->mem, f->gfn, level))))
 		level--;
 	return level;
+}
+
+/* The guest's entry behind entry @i, once more.  False: it has changed since the walk. */
+static __always_inline bool entry_again(const struct shadow_fault *f, const struct shadow_page *sp,
+					unsigned int i, u64 *guest)
+{
+	if (shadow_is_direct(sp)) {
+		*guest = PT_PRESENT | PT_WRITE | PT_USER | PT_DIRTY;
+		return true;
+	}
+	return shadow_guest_entry(sp, i, guest) && (*guest & PT_ACCESSED) &&
+	       !((*guest ^ f->entries[sp->role.level - 1].value) & ~(PT_ACCESSED | PT_DIRTY));
+}
+
+/* Where entry @i, that of the fault, leads to in a shadow.  Return: the link's rights. */
+static __always_inline u64 child_of(const struct shadow_fault *f, const struct shadow_page *sp,
+				    unsigned int i, u64 guest, u64 *gfn, union shadow_role *role)
+{
+	const int level = sp->role.level;
+	u64 bits = guest & PT_RIGHTS;
+
+	if (shadow_is_direct(sp) || level == f->walk.level) {
+		/* A large page that the host has in smaller ones. */
+		role->word = 0;
+		*gfn = f->gfn & ~(tdp_pages(level) - 1);
+		if (!(guest & PT_DIRTY))
+			bits &= ~PT_WRITE;
+	} else {
+		*role = sp->role;
+		if (role->format == SHADOW_2LEVEL)
+			role->quadrant = i & 1;
+		*gfn = (guest & PT_ADDRESS) >> PAGE_SHIFT;
+	}
+	role->level = level - 1;
+	return bits;
 }
 
 /*
@@ -143,40 +180,19 @@ static int fault_path(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int
 		union shadow_role role;
 		u64 bits, gfn;
 
-		if (shadow_is_direct(*sp)) {
-			*guest = PT_PRESENT | PT_WRITE | PT_USER | PT_DIRTY;
-		} else {
-			if (!shadow_guest_entry(*sp, i, guest))
-				return MAP_BUSY;
-			if (((*guest ^ f->entries[l - 1].value) & ~(PT_ACCESSED | PT_DIRTY)) ||
-			    !(*guest & PT_ACCESSED))
-				return MAP_BUSY;
-		}
+		if (!entry_again(f, *sp, i, guest))
+			return MAP_BUSY;
 		if (l == level)
 			return 0;
 
-		bits = *guest & PT_RIGHTS;
-		if (shadow_is_direct(*sp) || l == f->walk.level) {
-			/* A large page that the host has in smaller ones. */
-			role.word = 0;
-			gfn = f->gfn & ~(tdp_pages(l) - 1);
-			if (!(*guest & PT_DIRTY))
-				bits &= ~PT_WRITE;
-		} else {
-			role = (*sp)->role;
-			if (role.format == SHADOW_2LEVEL) {
-				role.quadrant = i & 1;
-				gfn = (*guest & GENMASK(31, 12)) >> PAGE_SHIFT;
-			} else {
-				gfn = (*guest & PT_ADDRESS) >> PAGE_SHIFT;
-			}
-			mem = vireo_mem_find(f->map, gfn);
-			if (!mem)
-				return MAP_BUSY;
-		}
-		role.level = l - 1;
+		bits = child_of(f, *sp, i, *guest, &gfn, &role);
 		child = shadow_linked(*sp, i, gfn, role);
 		if (unlikely(!child)) {
+			if (role.format != SHADOW_DIRECT) {
+				mem = vireo_mem_find(f->map, gfn);
+				if (!mem)
+					return MAP_BUSY;
+			}
 			child = shadow_get(vm, mem, gfn, role);
 			if (IS_ERR(child))
 				return shadow_error(child);
@@ -232,9 +248,23 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 		    (mem->flags & VIREO_REGION_READONLY) || !shadow_may_write(vm, mem, gfn))
 			guest &= ~PT_WRITE;
 		/* Not accessed yet, as far as anybody knows. */
-		shadow_set_leaf(vm, mem, sp, i, gfn, PT_PRESENT | (guest & PT_RIGHTS) |
+		shadow_add_leaf(vm, mem, sp, i, gfn, PT_PRESENT | (guest & PT_RIGHTS) |
 				(host_page(host, level, hva) & PTE_PFN_MASK));
 	}
+}
+
+/* What the guest's entry, and the region, make of a leaf. */
+static u64 leaf_flags(const struct shadow_fault *f, u64 guest, int level)
+{
+	u64 flags = PT_PRESENT | PT_ACCESSED | (guest & (PT_USER | PT_NX));
+
+	if ((guest & PT_DIRTY) && !(f->mem->flags & VIREO_REGION_READONLY))
+		flags |= guest & PT_WRITE;
+	if (level > 1)
+		flags |= PT_LARGE;
+	if (f->access & VIREO_ACCESS_WRITE)
+		flags |= PT_DIRTY;
+	return flags;
 }
 
 /* A leaf for a page of the host's that is at @pa, of @level at most; lock held, interrupts on or off. */
@@ -244,7 +274,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	const bool write = f->access & VIREO_ACCESS_WRITE;
 	struct vireo_vm *vm = vcpu->vm;
 	unsigned long span;
-	u64 guest, gfn;
+	u64 guest;
 	int r;
 
 	level = fault_level(vcpu, f, level);
@@ -257,32 +287,25 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	if (write && !(guest & PT_DIRTY))
 		return MAP_BUSY;
 
-	gfn = f->gfn & ~(tdp_pages(level) - 1);
-	flags |= PT_PRESENT | PT_ACCESSED | (guest & (PT_USER | PT_NX));
-	if ((guest & PT_WRITE) && (guest & PT_DIRTY) && writable &&
-	    !(f->mem->flags & VIREO_REGION_READONLY)) {
-		if (likely(shadow_may_write(vm, f->mem, f->gfn))) {
-			flags |= PT_WRITE;
-		} else if (write) {
-			if (!shadow_unsync(vm, f->gfn)) {
-				/*
-				 * Not an instruction's own write but one of the processor's, for
-				 * an event: there is nothing to interpret.
-				 */
-				if (!vcpu->event_pending)
-					return MAP_TABLE;
-				shadow_zap_table(vm, f->gfn);
-				return MAP_BUSY;
-			}
-			flags |= PT_WRITE;
+	flags |= leaf_flags(f, guest, level);
+	if ((flags & PT_WRITE) && !writable)
+		flags &= ~PT_WRITE;
+	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
+		if (!write) {
+			flags &= ~PT_WRITE;
+		} else if (!shadow_unsync(vm, f->gfn)) {
+			/*
+			 * Not an instruction's own write but one of the processor's, for
+			 * an event: there is nothing to interpret.
+			 */
+			if (!vcpu->event_pending)
+				return MAP_TABLE;
+			shadow_zap_table(vm, f->gfn);
+			return MAP_BUSY;
 		}
 	}
-	if (level > 1)
-		flags |= PT_LARGE;
-	if (write)
-		flags |= PT_DIRTY;
-	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level), gfn,
-			__sme_set(pa & ~(u64)(span - 1)) | flags);
+	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
+			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
 	vcpu->counters.faults++;
 	return VIREO_FAULT_FIXED;
 }
@@ -304,6 +327,74 @@ static int map_begin(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map)
 	if (unlikely(vireo_request_test(vcpu, VIREO_REQ_ROOT)))
 		return VIREO_FAULT_FIXED;
 	return -1;
+}
+
+/*
+ * The leaf alone, lock held for reading.  Return: as map_locked(), or MAP_EXCLUSIVE: that is not enough.
+ */
+static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
+{
+	struct vireo_shadow_vcpu *sv = &vcpu->shadow;
+	struct vireo_vm *vm = vcpu->vm;
+	u64 host = 0, *hostp, guest, flags;
+	struct shadow_page *sp;
+	unsigned long span;
+	int level, l;
+
+	if (unlikely(rcu_access_pointer(vm->mem) != f->map))
+		return MAP_BUSY;
+	sp = sv->root ?: sv->pd[(u32)f->gva >> 30];
+	if (unlikely(!sp || vm->mmu.shadow->owed || vireo_request_test(vcpu, VIREO_REQ_ROOT)))
+		return MAP_EXCLUSIVE;
+	/* PAE's top level is not followed: its table may be another by now. */
+	if (unlikely(!sv->root && !shadow_is_direct(sp) && sp->role.format == SHADOW_PAE &&
+		     sp->gfn != (f->entries[2].value & PT_ADDRESS) >> PAGE_SHIFT))
+		return MAP_EXCLUSIVE;
+	level = host_resident(vm->mm, f->hva, f->access & VIREO_ACCESS_WRITE, &host, &hostp);
+	if (unlikely(level < 0))
+		return -level;
+	host = host_page(host, level, f->hva);
+	level = fault_level(vcpu, f, level);
+	span = tdp_pages(level) << PAGE_SHIFT;
+	if (vireo_invalidating(&vm->mmu, f->hva & ~(span - 1), (f->hva | (span - 1)) + 1))
+		return MAP_BUSY;
+
+	for (l = sp->role.level; ; l--) {
+		const unsigned int i = shadow_index(f->gva, l);
+		union shadow_role role;
+		struct shadow_page *child;
+		u64 gfn, bits;
+
+		if (!entry_again(f, sp, i, &guest))
+			return MAP_BUSY;
+		if (l == level)
+			break;
+		bits = child_of(f, sp, i, guest, &gfn, &role);
+		child = shadow_linked(sp, i, gfn, role);
+		if (!child || ((READ_ONCE(sp->table[i]) ^ bits) & PT_RIGHTS))
+			return MAP_EXCLUSIVE;
+		sp = child;
+	}
+
+	if ((f->access & VIREO_ACCESS_WRITE) && !(guest & PT_DIRTY))
+		return MAP_BUSY;
+	flags = leaf_flags(f, guest, level);
+	if (!host_writable(host))
+		flags &= ~PT_WRITE;
+	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
+		if (f->access & VIREO_ACCESS_WRITE)
+			return MAP_EXCLUSIVE;
+		flags &= ~PT_WRITE;
+	}
+	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
+			     f->gfn & ~(tdp_pages(level) - 1),
+			     __sme_set(host & PTE_PFN_MASK & ~(u64)(span - 1)) | flags))
+		return MAP_EXCLUSIVE;
+	sp->old = false;
+	vcpu->counters.faults++;
+	if (level == 1)
+		fault_around(vcpu, f, sp);
+	return VIREO_FAULT_FIXED;
 }
 
 static int map_locked(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
@@ -336,6 +427,28 @@ static int map_locked(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 	fault_around(vcpu, f, sp);
 	if (!fast)
 		local_irq_enable();
+	return r;
+}
+
+/* Beside other vCPUs, if that is possible. */
+static int map_parallel(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
+{
+	struct vireo_mmu *mmu = &vcpu->vm->mmu;
+	const bool fast = irqs_disabled();
+	int r;
+
+	if (fast) {
+		if (unlikely(!read_trylock(&mmu->lock)))
+			return MAP_BUSY;
+	} else {
+		/* The lock first: its holder may need our CPU to take interrupts. */
+		read_lock(&mmu->lock);
+		local_irq_disable();
+	}
+	r = map_shared(vcpu, f);
+	if (!fast)
+		local_irq_enable();
+	read_unlock(&mmu->lock);
 	return r;
 }
 
@@ -418,12 +531,15 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 			return VIREO_FAULT_MMIO;
 		f.hva = vireo_mem_hva(f.mem, f.gfn);
 
-		if (!fast && shadow_fill_spare(vm))
-			return VIREO_FAULT_NOMEM;
-		if (!vireo_shadow_lock(vm))
-			return VIREO_FAULT_RETRY;
-		r = map_locked(vcpu, &f);
-		write_unlock(&vm->mmu.lock);
+		r = map_parallel(vcpu, &f);
+		if (r == MAP_EXCLUSIVE) {
+			if (!fast && shadow_fill_spare(vm))
+				return VIREO_FAULT_NOMEM;
+			if (!vireo_shadow_lock(vm))
+				return VIREO_FAULT_RETRY;
+			r = map_locked(vcpu, &f);
+			write_unlock(&vm->mmu.lock);
+		}
 
 		if (r == MAP_TABLE)
 			return VIREO_FAULT_MMIO;

@@ -95,7 +95,7 @@ bool shadow_may_write(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn)
 {
 	struct shadow_page *sp;
 
-	if (likely(!shadow_frame(mem, gfn, 1)->tables))
+	if (likely(!shadow_frame_has_tables(shadow_frame(mem, gfn, 1))))
 		return true;
 	hlist_for_each_entry(sp, shadow_bucket(vm->mmu.shadow, gfn), hash) {
 		if (sp->gfn == gfn && !shadow_is_direct(sp) && list_empty(&sp->unsync))
@@ -139,7 +139,7 @@ void vireo_shadow_written(struct vireo_vm *vm, const struct vireo_mem *mem, u64 
 	struct shadow_page *sp;
 	struct hlist_node *n;
 
-	if (likely(!mem || !shadow_frame(mem, gfn, 1)->tables))
+	if (likely(!mem || !shadow_frame_has_tables(shadow_frame(mem, gfn, 1))))
 		return;
 	hlist_for_each_entry_safe(sp, n, shadow_bucket(vm->mmu.shadow, gfn), hash) {
 		const u32 size = shadow_guest_size(sp);
