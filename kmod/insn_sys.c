@@ -383,6 +383,12 @@ int vireo_emu_sysop(struct vireo_emu *e, u32 op, u64 arg)
 			return vireo_emu_stop(e);
 		vireo_interp_flush(vcpu);
 		return VIREO_EMU_OK;
+	case VIREO_EMU_SYS_INVPCID:
+		if (!vireo_caps.has_invpcid)
+			return vireo_emu_trap(e, X86_TRAP_UD);
+		/* More than was asked for; also what the interpreter itself has cached. */
+		vireo_request_set(vcpu, VIREO_REQ_FLUSH);
+		return VIREO_EMU_OK;
 	case VIREO_EMU_SYS_MONITOR:
 	case VIREO_EMU_SYS_MWAIT:
 		return vireo_emu_trap(e, X86_TRAP_UD);

@@ -219,6 +219,7 @@ enum vireo_emu_sysop {
 	VIREO_EMU_SYS_INVD,
 	VIREO_EMU_SYS_WBINVD,
 	VIREO_EMU_SYS_INVLPG,	/* arg: linear address */
+	VIREO_EMU_SYS_INVPCID,	/* arg: type, 0 to 3; the descriptor has been checked */
 	VIREO_EMU_SYS_MONITOR,	/* arg: linear address */
 	VIREO_EMU_SYS_MWAIT,
 	VIREO_EMU_SYS_PAUSE,	/* what it returns does not matter */

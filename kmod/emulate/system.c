@@ -203,6 +203,25 @@ static int invlpg(struct vireo_emu *e)
 	return do_sysop(e, VIREO_EMU_SYS_INVLPG, la);
 }
 
+static int invpcid(struct vireo_emu *e)
+{
+	u64 type = emu_reg_read(e, e->insn.reg, e->mode == VIREO_EMU_PROT64 ? 8 : 4), desc[2];
+	struct emu_mem m;
+	int r = require_cpl0(e);
+
+	if (!r)
+		r = emu_operand(e, 16, false, &m);
+	if (!r)
+		r = emu_read_wide(e, &m, desc, 16, 0);
+	if (r)
+		return r;
+	/* PCID in the low 12 bits, then zeroes; then a linear address */
+	if (type > 3 || desc[0] >> 12 || (type == 0 && !emu_canonical(e, desc[1])) ||
+	    (type < 2 && desc[0] && !(e->ops->get_cr(e, 4) & CR4_PCIDE)))
+		return emu_gp(e);
+	return do_sysop(e, VIREO_EMU_SYS_INVPCID, type);
+}
+
 static int monitor(struct vireo_emu *e, u32 op)
 {
 	u64 ea = e->regs[VIREO_EMU_RAX] & emu_mask(e->insn.ad_size), la = 0;
@@ -319,6 +338,8 @@ int emu_system(struct vireo_emu *e)
 							   VIREO_EMU_SYS_WBINVD, 0);
 	case OP_INVLPG:
 		return invlpg(e);
+	case OP_INVPCID:
+		return invpcid(e);
 	case OP_CLTS:
 	case OP_LMSW:
 	case OP_SMSW:
