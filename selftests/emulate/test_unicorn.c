@@ -414,6 +414,7 @@ static const char *excluded(u32 op)
 		return "Unicorn ends there";
 	case OP_MOVBE:
 	case OP_POPCNT:
+	case OP_INVPCID:
 		return "Unicorn's processor does not have it";
 	case OP_FENCE:
 		return "CLFLUSH needs a page that can be read here, and none in Unicorn";
