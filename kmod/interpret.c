@@ -46,7 +46,7 @@ void vireo_interp_flush(struct vireo_vcpu *vcpu)
 
 void vireo_interpret_free(struct vireo_vcpu *vcpu)
 {
-	kfree(vcpu->interp);
+	kvfree(vcpu->interp);
 }
 
 /* ------------------------------------------------------------------ */
@@ -210,22 +210,49 @@ static noinline int vireo_interp_fetch_slow(struct vireo_vcpu *vcpu, u64 la, u64
 	return r;
 }
 
+/* Decode, and remember it. */
+static noinline int vireo_interp_decode(struct vireo_vcpu *vcpu, struct vireo_decoded *d,
+					const u64 bytes[2])
+{
+	struct vireo_emu *e = &vcpu->emu;
+	int r = vireo_emu_decode(e, vcpu->exit.bytes, sizeof(vcpu->exit.bytes));
+	u32 bits = e->insn.len * 8;
+
+	if (r)
+		return r;
+	d->bytes[0] = bytes[0];
+	d->bytes[1] = bytes[1];
+	d->mask[0] = bits < 64 ? BIT_ULL(bits) - 1 : ~0ULL;
+	d->mask[1] = bits > 64 ? BIT_ULL(bits - 64) - 1 : 0;
+	d->insn = e->insn;
+	d->mode = e->mode;
+	return r;
+}
+
 static __always_inline int vireo_interp_fetch(struct vireo_vcpu *vcpu)
 {
 	struct vireo_interp *interp = vcpu->interp;
 	struct vireo_exit *exit = &vcpu->exit;
 	u64 left, la = vireo_interp_rip(vcpu, &left);
+	struct vireo_emu *e = &vcpu->emu;
+	struct vireo_decoded *d;
+	u64 bytes[2];
 
 	if (unlikely(interp->breakpoints) && vireo_interp_break(vcpu, la))
 		return VIREO_EMU_RESTART;
 	if (unlikely((la & PAGE_MASK) != interp->code.page ||
-		     offset_in_page(la) > PAGE_SIZE - sizeof(exit->bytes) ||
-		     left < sizeof(exit->bytes)) ||
-	    unlikely(!vireo_hva_read(interp->code.hva + offset_in_page(la), exit->bytes,
-				     sizeof(exit->bytes))))
+		     offset_in_page(la) > PAGE_SIZE - sizeof(bytes) || left < sizeof(bytes)) ||
+	    unlikely(!vireo_hva_read16(interp->code.hva + offset_in_page(la), bytes)))
 		return vireo_interp_fetch_slow(vcpu, la, left);
+	memcpy(exit->bytes, bytes, sizeof(exit->bytes));
 	exit->nr_bytes = sizeof(exit->bytes);
-	return vireo_emu_decode(&vcpu->emu, exit->bytes, sizeof(exit->bytes));
+	d = &interp->decoded[(la ^ la >> 9) & (VIREO_DECODED_SIZE - 1)];
+	if (unlikely(d->mode != e->mode || ((d->bytes[0] ^ bytes[0]) & d->mask[0]) ||
+		     ((d->bytes[1] ^ bytes[1]) & d->mask[1])))
+		return vireo_interp_decode(vcpu, d, bytes);
+	e->insn = d->insn;
+	vireo_emu_decoded(e);
+	return VIREO_EMU_OK;
 }
 
 /* ------------------------------------------------------------------ */
@@ -451,15 +478,17 @@ enum vireo_action vireo_interpret_run(struct vireo_vcpu *vcpu)
 	struct vireo_emu *e = &vcpu->emu;
 	enum vireo_action action;
 	u64 gen;
-	int idx;
+	int i, idx;
 
 	if (unlikely(!interp)) {
-		interp = kzalloc(sizeof(*interp), GFP_KERNEL_ACCOUNT);
+		interp = kvzalloc(sizeof(*interp), GFP_KERNEL_ACCOUNT);
 		if (!interp) {
 			vcpu->run_error = -ENOMEM;
 			return VIREO_FAIL;
 		}
 		vcpu->interp = interp;
+		for (i = 0; i < VIREO_DECODED_SIZE; i++)
+			interp->decoded[i].mode = VIREO_DECODED_NONE;
 		vireo_interp_flush(vcpu);
 	}
 	vireo_take_debugregs(vcpu);

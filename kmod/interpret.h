@@ -23,6 +23,25 @@ struct vireo_tlb_entry {
 	unsigned long hva;
 };
 
+#define VIREO_DECODED_SIZE	512
+#define VIREO_DECODED_NONE	0xff		/* no mode */
+
+/**
+ * struct vireo_decoded - an instruction that was decoded before
+ * @bytes: what was fetched
+ * @mask: which bits of it are the instruction's
+ * @insn: what it is
+ * @mode: enum vireo_emu_mode it was decoded for, or VIREO_DECODED_NONE
+ *
+ * Code is fetched each time, so that it may change; the same bytes in the same mode are the same
+ * instruction, wherever they are.
+ */
+struct vireo_decoded {
+	u64 bytes[2], mask[2];
+	struct vireo_emu_insn insn;
+	u8 mode;
+};
+
 /**
  * struct vireo_interp - state of the interpreter's loop
  * @active: the loop runs, under vm->srcu: what is cached here may be used
@@ -36,6 +55,7 @@ struct vireo_tlb_entry {
  * @code: page that RIP is in
  * @seg_valid: which of @seg are there
  * @seg: segment registers
+ * @decoded: instructions by where they were
  * @read: pages that supervisor code may read; by low bits of the page number
  * @write: pages that it may write
  *
@@ -53,6 +73,7 @@ struct vireo_interp {
 	struct vireo_tlb_entry code;
 	u32 seg_valid;
 	struct vireo_emu_segment seg[VIREO_SEG_NR];
+	struct vireo_decoded decoded[VIREO_DECODED_SIZE];
 	struct vireo_tlb_entry read[VIREO_TLB_SIZE], write[VIREO_TLB_SIZE];
 };
 

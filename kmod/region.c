@@ -284,6 +284,20 @@ fault:
 	return false;
 }
 
+bool vireo_hva_read16(unsigned long hva, u64 data[2])
+{
+	const u64 __user *from = (const u64 __user *)hva;
+
+	__uaccess_begin_nospec();
+	unsafe_get_user(data[0], from, fault);
+	unsafe_get_user(data[1], from + 1, fault);
+	__uaccess_end();
+	return true;
+fault:
+	__uaccess_end();
+	return false;
+}
+
 bool vireo_hva_read(unsigned long hva, void *data, size_t len)
 {
 	return copy_in(data, (const void __user *)hva, len);

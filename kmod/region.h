@@ -75,6 +75,7 @@ vireo_mem_lookup(struct vireo_vcpu *vcpu, const struct vireo_mem_map *map, u64 g
 }
 
 /* Copy between the kernel and user memory that is a region's; may sleep.  False: not accessible. */
+bool vireo_hva_read16(unsigned long hva, u64 data[2]);
 bool vireo_hva_read(unsigned long hva, void *data, size_t len);
 bool vireo_hva_write(unsigned long hva, const void *data, size_t len);
 

@@ -604,11 +604,7 @@ int vireo_emu_decode(struct vireo_emu *e, const u8 *bytes, u32 len)
 {
 	int r;
 
-	e->log_len = 0;
-	e->wr_done = 0;
-	e->events = 0;
-	e->seg_valid = 0;
-	e->resume = 0;
+	vireo_emu_decoded(e);
 	r = vireo_emu_insn_decode(&e->insn, e->mode, e->features, bytes, len);
 	if (likely(!r))
 		return VIREO_EMU_OK;

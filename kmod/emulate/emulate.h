@@ -549,6 +549,20 @@ struct vireo_emu {
 int vireo_emu_decode(struct vireo_emu *e, const u8 *bytes, u32 len);
 
 /**
+ * vireo_emu_decoded() - what vireo_emu_decode() does beside decoding
+ * @e: context; the caller has put what an earlier vireo_emu_decode() made of the same bytes, in
+ *	the same mode, into @insn
+ */
+static inline void vireo_emu_decoded(struct vireo_emu *e)
+{
+	e->log_len = 0;
+	e->wr_done = 0;
+	e->events = 0;
+	e->seg_valid = 0;
+	e->resume = 0;
+}
+
+/**
  * vireo_emu_execute() - carry out the decoded instruction
  * @e: context, after vireo_emu_decode() returned VIREO_EMU_OK
  *
