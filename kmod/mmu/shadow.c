@@ -577,12 +577,16 @@ int vireo_shadow_create(struct vireo_vm *vm)
 	INIT_LIST_HEAD(&s->unsync);
 	INIT_LIST_HEAD(&s->limbo);
 	INIT_LIST_HEAD(&s->spare);
+	s->max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? 3 : 2;
 	/*
 	 * On processors that a guest could bring to a machine check by executing from a large page whose
-	 * size changes (CVE-2018-12207), there are none.
+	 * size changes (CVE-2018-12207), code is mapped in small ones.
 	 */
-	s->max_level = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) ? 1 :
-		       boot_cpu_has(X86_FEATURE_GBPAGES) ? 3 : 2;
+	if (boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT)) {
+		s->large_drop = PT_NX;
+		if (!boot_cpu_has(X86_FEATURE_NX))
+			s->max_level = 1;
+	}
 	vm->mmu.shadow = s;
 	r = shadow_resize(vm, 0);
 	if (r) {

@@ -180,6 +180,7 @@ static inline void shadow_frame_unlock(struct shadow_frame *frame)
  * @limit: bound for @nr
  * @stale: something was taken away or lost rights, and not all TLBs know
  * @max_level: largest leaf
+ * @large_drop: PT_NX if large leaves must not be executable
  * @reclaimed: pages taken out to keep to the bound, ever
  * @owed: a frame was write-protected, and not all TLBs know: nothing may rely on it yet
  */
@@ -197,6 +198,7 @@ struct vireo_shadow {
 	u32 nr;
 	u32 limit;
 	u8 max_level;
+	u64 large_drop;
 	u64 reclaimed;
 	bool stale;
 	bool owed;

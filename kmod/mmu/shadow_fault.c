@@ -114,11 +114,25 @@ static int fault_level(struct vireo_vcpu *vcpu, const struct shadow_fault *f, in
 	if (role.format != SHADOW_DIRECT)
 		most = min_t(int, most, f->walk.level);
 	level = min(level, most);
+	if (unlikely(vcpu->vm->mmu.shadow->large_drop) && (f->access & VIREO_ACCESS_EXEC))
+		level = 1;
 	/* A table in it would make all of it read-only. */
 	while (level > 1 && (!mem_fits(f->mem, f->gfn, level) ||
 			     shadow_frame_has_tables(shadow_frame(f->mem, f->gfn, level))))
 		level--;
 	return level;
+}
+
+/*
+ * Small pages stay where they are mapped, as long as there are any: code among them could not
+ * be mapped otherwise, and the host gives notice when it makes them one large page.
+ */
+static __always_inline bool has_small(const struct shadow_page *sp, unsigned int i)
+{
+	u64 entry = READ_ONCE(sp->table[i]);
+
+	return sp->role.level > 1 && entry && !shadow_is_leaf(sp, entry) &&
+	       !bitmap_empty(shadow_child(entry)->used, SHADOW_ENTRIES);
 }
 
 /* The guest's entry behind entry @i, once more.  False: it has changed since the walk. */
@@ -157,10 +171,10 @@ static __always_inline u64 child_of(const struct shadow_fault *f, const struct s
 }
 
 /*
- * The entry that a leaf of @level goes into.  Return: 0 with *@sp, and the guest's entry for it, or what a direct one
+ * The entry that a leaf of *@level, or of less, goes into.  Return: 0 with *@sp, and the guest's entry for it, or what a direct one
  * allows, in *@guest; MAP_*.
  */
-static int fault_path(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int level,
+static int fault_path(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int *level,
 		      struct shadow_page **sp, u64 *guest)
 {
 	struct vireo_shadow_vcpu *sv = &vcpu->shadow;
@@ -182,8 +196,11 @@ static int fault_path(struct vireo_vcpu *vcpu, const struct shadow_fault *f, int
 
 		if (!entry_again(f, *sp, i, guest))
 			return MAP_BUSY;
-		if (l == level)
-			return 0;
+		if (l == *level) {
+			if (likely(!has_small(*sp, i)))
+				return 0;
+			--*level;
+		}
 
 		bits = child_of(f, *sp, i, *guest, &gfn, &role);
 		child = shadow_linked(*sp, i, gfn, role);
@@ -253,15 +270,15 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 	}
 }
 
-/* What the guest's entry, and the region, make of a leaf. */
-static u64 leaf_flags(const struct shadow_fault *f, u64 guest, int level)
+/* What the guest's entry, and the region, make of a leaf; @drop: bits that a large one must have. */
+static u64 leaf_flags(const struct shadow_fault *f, u64 guest, int level, u64 drop)
 {
 	u64 flags = PT_PRESENT | PT_ACCESSED | (guest & (PT_USER | PT_NX));
 
 	if ((guest & PT_DIRTY) && !(f->mem->flags & VIREO_REGION_READONLY))
 		flags |= guest & PT_WRITE;
 	if (level > 1)
-		flags |= PT_LARGE;
+		flags |= PT_LARGE | drop;
 	if (f->access & VIREO_ACCESS_WRITE)
 		flags |= PT_DIRTY;
 	return flags;
@@ -281,13 +298,14 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	span = tdp_pages(level) << PAGE_SHIFT;
 	if (vireo_invalidating(&vm->mmu, f->hva & ~(span - 1), (f->hva | (span - 1)) + 1))
 		return MAP_BUSY;
-	r = fault_path(vcpu, f, level, sp, &guest);
+	r = fault_path(vcpu, f, &level, sp, &guest);
 	if (r)
 		return r;
+	span = tdp_pages(level) << PAGE_SHIFT;
 	if (write && !(guest & PT_DIRTY))
 		return MAP_BUSY;
 
-	flags |= leaf_flags(f, guest, level);
+	flags |= leaf_flags(f, guest, level, vm->mmu.shadow->large_drop);
 	if ((flags & PT_WRITE) && !writable)
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -367,8 +385,11 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 
 		if (!entry_again(f, sp, i, &guest))
 			return MAP_BUSY;
-		if (l == level)
-			break;
+		if (l == level) {
+			if (likely(!has_small(sp, i)))
+				break;
+			level--;
+		}
 		bits = child_of(f, sp, i, guest, &gfn, &role);
 		child = shadow_linked(sp, i, gfn, role);
 		if (!child || ((READ_ONCE(sp->table[i]) ^ bits) & PT_RIGHTS))
@@ -378,7 +399,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 
 	if ((f->access & VIREO_ACCESS_WRITE) && !(guest & PT_DIRTY))
 		return MAP_BUSY;
-	flags = leaf_flags(f, guest, level);
+	flags = leaf_flags(f, guest, level, vm->mmu.shadow->large_drop);
 	if (!host_writable(host))
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -388,7 +409,8 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 	}
 	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
 			     f->gfn & ~(tdp_pages(level) - 1),
-			     __sme_set(host & PTE_PFN_MASK & ~(u64)(span - 1)) | flags))
+			     __sme_set(host & PTE_PFN_MASK & PAGE_MASK &
+				       ~((tdp_pages(level) << PAGE_SHIFT) - 1)) | flags))
 		return MAP_EXCLUSIVE;
 	sp->old = false;
 	vcpu->counters.faults++;
