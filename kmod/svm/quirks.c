@@ -13,9 +13,12 @@
  * - if the delivery of an INT n is broken off, EXITINTINFO tells of some event before it
  *   (svm_work_exit());
  * - a single-step trap that pends when an instruction exits is taken by the host, right after VMRUN, with
- *   the guest's TSS in TR.  That cannot be helped: a guest that steps over CPUID stops the machine.
+ *   the guest's TSS in TR.  That cannot be helped: a guest that steps over CPUID stops the machine;
+ * - an exit from virtual-8086 mode ends Bochs ("VM is set in long mode"), which cannot be helped either.
  *
  * QEMU 7.2:
+ * - task switches are not intercepted. With shadow tables that is fatal to the guest, and worse: CR3 of
+ *   its TSS becomes the processor's.
  * - XSETBV is not intercepted, and so changes the host's XCR0;
  * - VMRUN does not take up the interrupt shadow (svm_hold_shadow());
  * - RDTSCP is not intercepted either: a guest that has none gets the host's TSC_AUX;

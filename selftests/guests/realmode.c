@@ -22,7 +22,7 @@ enum {
 
 extern u8 real_start[], real_end[], real_stubs[], real_irq0[], real_nothing[], real_step[], real_results[],
 	  real_checked[], real_target[], real_gdt_base[], real_vendor[], real_found[], ap_real[];
-extern u8 t_int[], t_fault[], t_pg[], t_far[], t_stack[], t_string[], t_step[], t_ipi[], t_timer[], t_unreal[], t_system[], t_nothing[];
+extern u8 t_int[], t_fault[], t_pg[], t_far[], t_stack[], t_string[], t_step[], t_ipi[], t_timer[], t_unreal[], t_system[], t_x87[], t_nothing[];
 extern u8 p16[], p16_int[], p16_gate[], p16_to_32[], gate32_same[];
 extern const struct { const char *name; u32 expected, lax; } real_table[];
 void real_call(u32 offset);
@@ -126,6 +126,13 @@ static void test_real(void)
 	}
 	run_real(t_unreal);
 	run_real(t_system);
+	/* An interpreter may not know it. */
+	if (option("x87", 1)) {
+		run_real(t_x87);
+	} else {
+		skip("x87 in real mode is not interpreted");
+		reported += 2;
+	}
 	for (i = 0; i < 300; i++)
 		real_call(OFFSET(t_nothing));
 	ok(i == 300, "to real mode and back 300 times");

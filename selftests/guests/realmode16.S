@@ -866,19 +866,11 @@ t_system:
 	mov %cr0, %eax
 	and $9, %eax
 	check "LMSW sets TS", 8
-	try fnop
-	check "x87 with TS", 7
 	clts
 	mov %cr0, %eax
 	and $9, %eax
 	check "CLTS", 0
 	mov %ebx, %cr0
-	fninit
-	fldl O(a_double)
-	fadd %st(0), %st
-	fistpl O(scratch)
-	mov O(scratch), %eax
-	check "x87 arithmetic", 42
 	/* LMSW into protected mode, back with MOV CR0 */
 	smsw %ax
 	or $1, %ax
@@ -968,6 +960,23 @@ t_system:
 	lock xadd %ax, %es:0x10
 	mov $1, %eax
 	check "locked instruction", 1
+	done
+
+	.globl t_x87
+t_x87:
+	mov %cr0, %ebx
+	smsw %ax
+	or $8, %ax
+	lmsw %ax
+	try fnop
+	check "x87 with TS", 7
+	mov %ebx, %cr0
+	fninit
+	fldl O(a_double)
+	fadd %st(0), %st
+	fistpl O(scratch)
+	mov O(scratch), %eax
+	check "x87 arithmetic", 42
 	done
 
 /* --- 16-bit protected mode: CS is based at this code, so is DS; SS at STACK, ES at DATA ---- */

@@ -425,6 +425,20 @@ static bool count_debug(struct frame *f)
 	return true;
 }
 
+static void test_v86(void)
+{
+	long v;
+
+	set_up();
+	memcpy((void *)0x10000, v86_code, 16);
+	v86 = (struct tss32){ .eip = 0, .eflags = VM | 2, .cs = 0x1000, .ss = 0x2000, .esp = 0xff0, .ds = 0x1111, .es = 0x2222, .cr3 = rcr3(),
+			      .iomap = 104, .esp0 = (u32)stacks[4] + 4000, .ss0 = DS64 };
+	set_gate(13, (u32)v86_gp, 0, 0);
+	v = jump(V86);
+	ok(v == -1 && v_count == 1 && v_flags & VM && (v_cs & 0xffff) == 0x1000, "a virtual-8086 task (vector %ld, EFLAGS %#x, CS %#x)", v, v_flags, v_cs);
+	interrupt_gate(13);
+}
+
 static void test_more(void)
 {
 	void *root2[2], *pages[2], *root3[2];
@@ -477,17 +491,9 @@ static void test_more(void)
 	v = run_user((void (*)(void))user_call, 0);
 	expect(v, VECTOR_GP, USER_GATE, "... that has DPL 0");
 
-	/* a virtual-8086 task */
-	set_up();
-	memcpy((void *)0x10000, v86_code, 16);
-	v86 = (struct tss32){ .eip = 0, .eflags = VM | 2, .cs = 0x1000, .ss = 0x2000, .esp = 0xff0, .ds = 0x1111, .es = 0x2222, .cr3 = rcr3(),
-			      .iomap = 104, .esp0 = (u32)stacks[4] + 4000, .ss0 = DS64 };
-	set_gate(13, (u32)v86_gp, 0, 0);
-	v = jump(V86);
-	ok(v == -1 && v_count == 1 && v_flags & VM && (v_cs & 0xffff) == 0x1000, "a virtual-8086 task (vector %ld, EFLAGS %#x, CS %#x)", v, v_flags, v_cs);
-	interrupt_gate(13);
+	if (option("v86", 1))
+		test_v86();
 
-	/* nested: A calls B, B is left by JMP to A is refused: A is busy */
 	set_up();
 	b.eip = (u32)b_entry;
 	b_back = 1;
@@ -534,7 +540,6 @@ static void test_more(void)
 int main(void)
 {
 	cpu_start(0);
-	cpus_expected();
 	apic_enable(false);
 	pic_init(0x20);
 	test_jump("to a TSS", B);
