@@ -51,6 +51,7 @@ report $? "compiled as for the kernel: no variables"
 
 run "decode" "$O/plain/test_decode" 1500000
 run "decode, sanitized" "$O/san/test_decode" 100000 2
+run "lengths, with Capstone" "$O/plain/test_capstone" 300000
 run "execute" "$O/plain/test_execute" 200000
 run "execute, sanitized" "$O/san/test_execute" 20000
 run "what was found before, sanitized" "$O/san/test_found"
@@ -63,21 +64,29 @@ run "against this processor, sanitized" "$O/san/test_native" 150000 2
 run "against Unicorn" "$O/plain/test_unicorn" 40000 "${SEED:-1}"
 run "instructions retired for MMIO" "$O/count"
 
-if [ -x "$O/fuzz" ]; then
-	mkdir -p "$O/corpus"
-	(cd "$O" && timeout 120 ./fuzz -max_total_time="${FUZZ_SHORT:-8}" -max_len=280 \
-		-len_control=0 -rss_limit_mb=2048 corpus) >"$O/log" 2>&1
+# fuzz PROGRAM LENGTH NAME: for a few seconds, from the corpus of earlier runs
+fuzz()
+{
+	if [ ! -x "$O/$1" ]; then
+		n=$((n + 1))
+		echo "ok $n - $3 # SKIP no clang with libFuzzer"
+		return
+	fi
+	corpus=corpus${1#fuzz}
+	mkdir -p "$O/$corpus"
+	(cd "$O" && timeout 120 "./$1" -max_total_time="${FUZZ_SHORT:-8}" -max_len="$2" \
+		-len_control=0 -rss_limit_mb=2048 "$corpus") >"$O/log" 2>&1
 	status=$?
 	if [ $status = 0 ]; then
 		tail -1 "$O/log" | sed 's/^/# /'
 	else
 		tail -30 "$O/log" | sed 's/^/# /'
 	fi
-	report $status "fuzzing for ${FUZZ_SHORT:-8} seconds"
-else
-	n=$((n + 1))
-	echo "ok $n - fuzzing # SKIP no clang with libFuzzer"
-fi
+	report $status "$3 for ${FUZZ_SHORT:-8} seconds"
+}
+
+fuzz fuzz 280 "fuzzing of operands"
+fuzz fuzz_system 430 "fuzzing of whole machine states"
 
 echo "1..$n"
 [ $failed = 0 ]

@@ -29,6 +29,16 @@ static bool trouble(struct system *s)
 	return ++s->calls == s->trouble_at;
 }
 
+/*
+ * The same for memory. What is done again from its start, because it keeps no
+ * record, need not be prepared for that once it has begun to write.
+ */
+static bool memory_trouble(struct system *s, u32 flags)
+{
+	return trouble(s) && !(s->trouble_result == VIREO_EMU_USER && s->writes &&
+			       (flags & VIREO_EMU_ACC_MEMORY));
+}
+
 static int answer(struct system *s)
 {
 	switch (s->trouble_result) {
@@ -60,7 +70,7 @@ static int s_read(struct vireo_emu *e, u64 la, u64 gpa, void *data, u32 len, u32
 	r = check(s, la, len, flags & VIREO_EMU_ACC_RMW, flags);
 	if (r)
 		return r;
-	if (trouble(s)) {
+	if (memory_trouble(s, flags)) {
 		if (s->trouble_result == VIREO_EMU_USER && !(flags & VIREO_EMU_ACC_MEMORY)) {
 			s->pending = true;
 			s->pending_port = false;
@@ -84,7 +94,7 @@ static int s_write(struct vireo_emu *e, u64 la, u64 gpa, const void *data, u32 l
 	if (r)
 		return r;
 	/* A fault that a probe should have found: only the first write may have one. */
-	if (trouble(s) && (s->trouble_result == VIREO_EMU_USER || !s->writes))
+	if (memory_trouble(s, flags) && (s->trouble_result == VIREO_EMU_USER || !s->writes))
 		return answer(s);
 	memcpy(s->mem + la, data, len);
 	s->writes++;
@@ -103,7 +113,7 @@ static int s_cmpxchg(struct vireo_emu *e, u64 la, u64 gpa, void *old, const void
 	r = check(s, la, len, true, flags);
 	if (r)
 		return r;
-	if (trouble(s) && (s->trouble_result == VIREO_EMU_USER || !s->writes))
+	if (memory_trouble(s, flags) && (s->trouble_result == VIREO_EMU_USER || !s->writes))
 		return answer(s);
 	if (memcmp(s->mem + la, old, len)) {
 		memcpy(old, s->mem + la, len);
