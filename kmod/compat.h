@@ -123,6 +123,47 @@ static inline int vireo_follow_pfn(struct vm_area_struct *vma, unsigned long add
 	return 0;
 }
 
+/* Since 6.7 the kernel allocates shrinkers. */
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+
+typedef unsigned long (*vireo_shrink)(struct shrinker *shrinker, struct shrink_control *control);
+
+static inline struct shrinker *vireo_shrinker_create(const char *name, vireo_shrink count,
+						     vireo_shrink scan)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	struct shrinker *shrinker = shrinker_alloc(0, "%s", name);
+#else
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker_register(shrinker);
+#else
+	shrinker->seeks = DEFAULT_SEEKS;
+	if (register_shrinker(shrinker, "%s", name)) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void vireo_shrinker_destroy(struct shrinker *shrinker)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
+}
+
 /* load_gs_index() moved to a header of its own in 6.3. */
 #include <asm/special_insns.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)

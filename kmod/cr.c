@@ -292,6 +292,9 @@ void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	if (vireo_lapic_get_tpr(vcpu) != sregs->cr8)
 		vireo_lapic_set_tpr(vcpu, sregs->cr8);
 	vireo_cpuid_update(vcpu);
+	/* Also how a launcher tells that it has written to tables, which nothing here can see. */
+	if (vcpu->vm->mmu.shadow)
+		vireo_shadow_forget(vcpu->vm);
 	vireo_mmu_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
 }

@@ -119,6 +119,20 @@ static int vireo_vm_ioeventfd(struct vireo_vm *vm, const void __user *arg)
 	return r;
 }
 
+static int vireo_vm_check(struct vireo_vm *vm, void __user *arg)
+{
+	struct vireo_check check;
+	int r;
+
+	r = vireo_copy_struct(&check, sizeof(check), arg, sizeof(check));
+	if (r)
+		return r;
+	if (check.flags)
+		return -EINVAL;
+	r = vireo_shadow_check(vm, &check);
+	return r ?: vireo_copy_back(arg, &check, sizeof(check), check.size);
+}
+
 static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long data)
 {
 	struct vireo_vm *vm = file->private_data;
@@ -144,6 +158,8 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 		return vireo_vm_get_state(vm, arg);
 	case VIREO_SET_STATE:
 		return vireo_vm_set_state(vm, arg);
+	case VIREO_CHECK:
+		return vireo_vm_check(vm, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -23,17 +23,18 @@ int __init vireo_mmu_setup(void)
 	u64 encrypt = vireo_caps.vendor == VIREO_VENDOR_AMD ? sme_me_mask : 0;
 
 	if (!vireo_caps.nested_paging)
-		return 0;
+		return vireo_shadow_shrinker_create();
 	if (WARN_ON(vireo_caps.root_levels < 4 || vireo_caps.root_levels > TDP_MAX_ROOT ||
 		    vireo_caps.max_level < 1))
 		return -EINVAL;
 	vireo_tdp_format(&host_format, &vireo_caps, boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT),
 			 encrypt);
-	return 0;
+	return vireo_shadow_shrinker_create();
 }
 
 void vireo_mmu_teardown(void)
 {
+	vireo_shadow_shrinker_destroy();
 }
 
 int vireo_mmu_create(struct vireo_vm *vm)
@@ -69,6 +70,10 @@ void vireo_mmu_destroy(struct vireo_vm *vm)
 {
 	struct vireo_mmu *mmu = &vm->mmu;
 
+	/* For the last time that the host's tables are known. */
+	write_lock(&mmu->lock);
+	vireo_shadow_check_now(vm);
+	write_unlock(&mmu->lock);
 	/*
 	 * Waits for callbacks that run, also if the mm has gone and has called release
 	 * already.  Our caller holds no lock that a callback could want.

@@ -114,7 +114,8 @@ struct vireo_walk {
  * Sets accessed and dirty bits in the guest's tables (cmpxchg on user memory) when the
  * architecture does.
  *
- * Return: 0; -EFAULT (page fault with walk->error); -EAGAIN; -ENXIO (a table lies outside all regions).
+ * Return: 0; -EFAULT (page fault with walk->error); -EAGAIN; -ENXIO (a table, at walk->gpa, lies outside
+ * all regions or in user memory that is not there).
  */
 int vireo_walk(struct vireo_vcpu *vcpu, const struct vireo_mode *mode, u64 gva, u32 access,
 	       bool nofault, struct vireo_walk *walk);
@@ -218,9 +219,47 @@ void vireo_shadow_free_region(struct vireo_mem *mem);
 /* Under the lock for writing: drop what maps frames of a region, or follows tables there.  True: flush. */
 bool vireo_shadow_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
 void vireo_shadow_zap_all(struct vireo_vm *vm);
+/* The launcher may have written to tables: drop all that follows them; interrupts on. */
+void vireo_shadow_forget(struct vireo_vm *vm);
 /* Flush, for those who have dropped something; lock for writing, interrupts on. */
 void vireo_shadow_flush(struct vireo_vm *vm);
 bool vireo_shadow_young(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end,
 			bool clear);
+
+/* shrink.c: the host wants the memory of shadow pages back; module load and unload. */
+int vireo_shadow_shrinker_create(void);
+void vireo_shadow_shrinker_destroy(void);
+
+/* Shadow pages that could be given back, spare ones included; no lock. */
+unsigned long vireo_shadow_pages(const struct vireo_vm *vm);
+
+/**
+ * vireo_shadow_shrink() - give shadow pages back to the host
+ * @vm: VM with shadow tables
+ * @nr: how many
+ *
+ * Takes no lock that it would have to wait for.
+ *
+ * Return: how many were freed.
+ */
+unsigned long vireo_shadow_shrink(struct vireo_vm *vm, unsigned long nr);
+
+/**
+ * vireo_shadow_check() - VIREO_CHECK
+ * @vm: VM, of whose mm the caller is
+ * @check: size is given, the rest result
+ *
+ * Return: 0, -EOPNOTSUPP (no shadow tables).
+ */
+int vireo_shadow_check(struct vireo_vm *vm, struct vireo_check *check);
+
+/* The same where the host is made for finding mistakes: a violation ends the VM; lock for writing. */
+#if IS_ENABLED(CONFIG_KASAN)
+void vireo_shadow_check_now(struct vireo_vm *vm);
+#else
+static inline void vireo_shadow_check_now(struct vireo_vm *vm)
+{
+}
+#endif
 
 #endif /* VIREO_MMU_H */

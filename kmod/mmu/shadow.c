@@ -122,6 +122,7 @@ bool shadow_flush(struct vireo_vm *vm)
 void vireo_shadow_flush(struct vireo_vm *vm)
 {
 	shadow_flush(vm);
+	shadow_check_sometimes(vm);
 }
 
 /* ------------------------------------------------------------------ */
@@ -399,13 +400,14 @@ void shadow_zap_table(struct vireo_vm *vm, u64 gfn)
 	}
 }
 
-void shadow_make_room(struct vireo_vm *vm, u32 nr)
+/* Take out up to @nr pages that were not used for long. */
+static void shadow_take_old(struct vireo_vm *vm, u32 nr)
 {
 	struct vireo_shadow *s = vm->mmu.shadow;
-	u32 tries = s->nr;
+	u32 tries;
 
 	/* Twice round at most: the second finds what the first has marked. */
-	for (tries *= 2; s->nr + nr > s->limit && tries; tries--) {
+	for (tries = s->nr * 2; nr && tries && !list_empty(&s->pages); tries--) {
 		struct shadow_page *sp = list_first_entry(&s->pages, struct shadow_page, list);
 
 		if (!sp->old || sp->roots) {
@@ -415,9 +417,50 @@ void shadow_make_room(struct vireo_vm *vm, u32 nr)
 		}
 		shadow_zap_page(vm, sp);
 		s->reclaimed++;
+		nr--;
 	}
+}
+
+void shadow_make_room(struct vireo_vm *vm, u32 nr)
+{
+	struct vireo_shadow *s = vm->mmu.shadow;
+
+	if (unlikely(s->nr + nr > s->limit))
+		shadow_take_old(vm, s->nr + nr - s->limit);
 	if (s->nr_limbo > LIMBO_MAX)
 		shadow_flush(vm);
+}
+
+unsigned long vireo_shadow_pages(const struct vireo_vm *vm)
+{
+	const struct vireo_shadow *s = vm->mmu.shadow;
+
+	return READ_ONCE(s->nr) + READ_ONCE(s->nr_spare);
+}
+
+unsigned long vireo_shadow_shrink(struct vireo_vm *vm, unsigned long nr)
+{
+	struct vireo_shadow *s = vm->mmu.shadow;
+	struct shadow_page *sp, *next;
+	unsigned long freed = 0;
+
+	if (!write_trylock(&vm->mmu.lock))
+		return 0;
+	if (nr > s->nr_spare)
+		shadow_take_old(vm, min_t(unsigned long, nr - s->nr_spare, s->nr));
+	if (s->nr_limbo)
+		shadow_flush(vm);
+	list_for_each_entry_safe(sp, next, &s->spare, list) {
+		if (freed == nr)
+			break;
+		list_del(&sp->list);
+		s->nr_spare--;
+		set_page_private(virt_to_page(sp->table), 0);
+		shadow_page_free(sp);
+		freed++;
+	}
+	write_unlock(&vm->mmu.lock);
+	return freed;
 }
 
 /* ------------------------------------------------------------------ */
@@ -492,6 +535,14 @@ void vireo_shadow_zap_all(struct vireo_vm *vm)
 
 	list_for_each_entry_safe(sp, next, &s->pages, list)
 		shadow_zap_page(vm, sp);
+}
+
+void vireo_shadow_forget(struct vireo_vm *vm)
+{
+	write_lock(&vm->mmu.lock);
+	vireo_shadow_zap_all(vm);
+	vireo_shadow_flush(vm);
+	write_unlock(&vm->mmu.lock);
 }
 
 bool vireo_shadow_young(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end,

@@ -100,6 +100,7 @@ union shadow_role {
  * @writes: writes to the guest's table since it was last used: too many, and it is dropped
  * @invalid: cut off; goes with its last root
  * @old: not used since the reclaimer came by
+ * @live: a root leads to it: shadow_check.c, while it works
  * @table: what the processor walks
  * @used: bitmap of entries that are not zero
  * @next: node of each entry on its list
@@ -119,6 +120,7 @@ struct shadow_page {
 	u8 writes;
 	bool invalid;
 	bool old;
+	bool live;
 	u64 *table;
 	DECLARE_BITMAP(used, SHADOW_ENTRIES);
 	u32 next[SHADOW_ENTRIES];
@@ -183,6 +185,7 @@ static inline void shadow_frame_unlock(struct shadow_frame *frame)
  * @large_drop: PT_NX if large leaves must not be executable
  * @reclaimed: pages taken out to keep to the bound, ever
  * @owed: a frame was write-protected, and not all TLBs know: nothing may rely on it yet
+ * @changes: calls of shadow_check_sometimes()
  */
 struct vireo_shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
@@ -202,6 +205,7 @@ struct vireo_shadow {
 	u64 reclaimed;
 	bool stale;
 	bool owed;
+	u32 changes;
 };
 
 /* Pages that one fault may need: a path, and the four of PAE. */
@@ -386,5 +390,14 @@ bool shadow_pd_role(struct vireo_vcpu *vcpu, unsigned int i, u64 pdpte, u64 *gfn
 		    union shadow_role *role);
 /* @sp is the @i-th of them. */
 void shadow_set_pd(struct vireo_vcpu *vcpu, unsigned int i, struct shadow_page *sp);
+
+/* shadow_check.c: once in a while, where the host is made for finding mistakes */
+#if IS_ENABLED(CONFIG_KASAN)
+void shadow_check_sometimes(struct vireo_vm *vm);
+#else
+static inline void shadow_check_sometimes(struct vireo_vm *vm)
+{
+}
+#endif
 
 #endif /* VIREO_SHADOW_H */

@@ -507,6 +507,16 @@ static const struct vireo_mode *fault_mode(struct vireo_vcpu *vcpu, u32 error, u
 	return mode;
 }
 
+/* A table that cannot be read: MMIO to a processor, or the launcher has taken its memory away. */
+static noinline enum vireo_fault fault_no_table(struct vireo_vcpu *vcpu, u64 gpa)
+{
+	if (!vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT))
+		return VIREO_FAULT_MMIO;
+	snprintf(vcpu->run->error, sizeof(vcpu->run->error),
+		 "the guest's page table at %#llx is in memory that is not accessible", gpa);
+	return VIREO_FAULT_ERROR;
+}
+
 enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error, u64 *gpa)
 {
 	struct vireo_shadow_vcpu *sv = &vcpu->shadow;
@@ -534,7 +544,7 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 			if (r == -EAGAIN)
 				return VIREO_FAULT_RETRY;
 			if (r)
-				return VIREO_FAULT_MMIO;
+				return fault_no_table(vcpu, f.walk.gpa);
 			if ((f.access & VIREO_ACCESS_WRITE) &&
 			    !(f.walk.pte_access & VIREO_ACCESS_WRITE)) {
 				*gpa = f.walk.gpa;
@@ -560,6 +570,7 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 			if (!vireo_shadow_lock(vm))
 				return VIREO_FAULT_RETRY;
 			r = map_locked(vcpu, &f);
+			shadow_check_sometimes(vm);
 			write_unlock(&vm->mmu.lock);
 		}
 

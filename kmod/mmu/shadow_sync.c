@@ -406,6 +406,7 @@ int vireo_shadow_load(struct vireo_vcpu *vcpu)
 	if (!vireo_shadow_lock(vm))
 		return -EAGAIN;
 	r = shadow_load_locked(vcpu);
+	shadow_check_sometimes(vm);
 	write_unlock(&vm->mmu.lock);
 	if (r)
 		return r;

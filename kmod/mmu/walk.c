@@ -357,8 +357,10 @@ again:
 			r = walk_set_accessed(f, map, entries, level, write);
 			if (r > 0 && ++tries < WALK_TRIES)
 				goto again;
-			if (r)
+			if (r) {
+				walk->gpa = entries[level - 1].gpa;
 				return nofault || r > 0 ? -EAGAIN : -ENXIO;
+			}
 		}
 	}
 

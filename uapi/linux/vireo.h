@@ -164,6 +164,9 @@ struct vireo_table {
  * @efer: IA32_EFER
  * @xcr0: XCR0
  * @apic_base: IA32_APIC_BASE
+ *
+ * A launcher that writes to page tables of a guest that has run sets these, changed or not, on any vCPU
+ * before it lets the guest go on: translations that are kept are dropped then, those of all vCPUs.
  */
 struct vireo_sregs {
 	struct vireo_segment seg[VIREO_SEG_NR];
@@ -677,6 +680,37 @@ struct vireo_ioeventfd {
 	__u32 flags;
 };
 
+/**
+ * struct vireo_check - argument of VIREO_CHECK
+ * @size: sizeof(struct vireo_check)
+ * @flags: in: zero
+ * @violations: out: rules that were found broken; 0: all is as it should be
+ * @unsync: out: shadow pages that the guest may write to until its next flush
+ * @pages: out: shadow pages in use
+ * @limit: out: how many there may be
+ * @reclaimed: out: how many were taken out, since the VM was made, to keep to that or for the host
+ *	to have their memory
+ * @entries: out: entries of theirs in use
+ * @text: out: the first violation, NUL-terminated, or empty
+ *
+ * Holds the shadow page tables of a VM against the guest's page tables, the regions and the host's page tables, for
+ * tests and bug reports; vCPUs wait meanwhile.  The guest's tables are taken as the guest and the module have
+ * written them: what a launcher writes to them counts from the next VIREO_BLOCK_SREGS that it sets.
+ *
+ * Errors: -EOPNOTSUPP (the processor needs no shadow tables for this VM).
+ */
+struct vireo_check {
+	__u32 size;
+	__u32 flags;
+	__u32 violations;
+	__u32 unsync;
+	__u64 pages;
+	__u64 limit;
+	__u64 reclaimed;
+	__u64 entries;
+	char text[160];
+};
+
 /* ------------------------------------------------------------------ */
 /* vCPU                                                                 */
 
@@ -742,6 +776,7 @@ struct vireo_stats {
 #define VIREO_CREATE_VCPU	_IOW(VIREO_IOC, 0x22, struct vireo_vcpu_config)
 #define VIREO_SEND_MSI		_IOW(VIREO_IOC, 0x23, struct vireo_msi)
 #define VIREO_SET_IOEVENTFD	_IOW(VIREO_IOC, 0x24, struct vireo_ioeventfd)
+#define VIREO_CHECK		_IOWR(VIREO_IOC, 0x25, struct vireo_check)
 
 /* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */
 #define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)

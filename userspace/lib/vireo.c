@@ -293,6 +293,20 @@ int vireo_vm_ioeventfd(struct vireo_vm *vm, int fd, uint64_t addr, uint32_t len,
 }
 
 /**
+ * vireo_vm_check() - have the module prove its shadow page tables
+ * @vm: the machine
+ * @check: what was found, on success; violations says whether anything is wrong
+ *
+ * Return: 0, or the errno of VIREO_CHECK: -EOPNOTSUPP if there are no such tables.
+ */
+int vireo_vm_check(struct vireo_vm *vm, struct vireo_check *check)
+{
+	memset(check, 0, sizeof(*check));
+	check->size = sizeof(*check);
+	return vireo_sys_ioctl(vm->fd, VIREO_CHECK, check);
+}
+
+/**
  * vireo_vcpu_create() - add a processor to a virtual machine
  * @vm: the machine
  * @id: its number and APIC id; 0 is the bootstrap processor
