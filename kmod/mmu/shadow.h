@@ -73,6 +73,8 @@ enum shadow_format {
  * @quadrant: which part of a 32-bit guest's table of 1,024 entries: a half of level 1, a quarter of level 2
  * @nx: EFER.NX: without, bit 63 is reserved
  * @pse: CR4.PSE: without, 32-bit paging has no large pages
+ * @wp0: CR0.WP = 0: the supervisor may write everywhere; see shadow_fault.c
+ * @readonly: and what leads here does not allow writes
  * @word: all of it
  */
 union shadow_role {
@@ -82,6 +84,8 @@ union shadow_role {
 		u32 quadrant : 2;
 		u32 nx : 1;
 		u32 pse : 1;
+		u32 wp0 : 1;
+		u32 readonly : 1;
 	};
 	u32 word;
 };

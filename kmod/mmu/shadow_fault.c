@@ -8,8 +8,11 @@
  * has changed since the walk all starts again.  How the host's page is found, and why no reference to it
  * is needed, is as for nested tables: fault.c.
  *
- * A write by the supervisor that only CR0.WP = 0 allows is interpreted: the processor
- * always runs with WP set, and no combination of rights in one entry would say it.
+ * The processor always runs with WP set.  A page that only CR0.WP = 0 lets the supervisor write is in the shadow either as the
+ * guest's tables say or, after such a write, writable and the supervisor's alone: no combination of rights in one entry would
+ * say both, so the access that the other form allows faults and turns it round.  As only the leaf can be turned, links of such
+ * tables allow writes, and what the guest's say of that is part of the role.  With SMEP or SMAP a page of the user's
+ * must not look like one of the supervisor's; there such a write is interpreted.
  *
  * Where all tables are there and only a leaf is missing, or rights in it, mmu->lock held for reading is enough, so that vCPUs
  * fault in parallel.  All else takes it for writing; with interrupts off it is only tried.
@@ -147,6 +150,16 @@ static __always_inline bool entry_again(const struct shadow_fault *f, const stru
 	       !((*guest ^ f->entries[sp->role.level - 1].value) & ~(PT_ACCESSED | PT_DIRTY));
 }
 
+/* What the leaf may be for this access: the guest's entry, but for CR0.WP = 0. */
+static __always_inline u64 leaf_rights(const struct shadow_fault *f, const struct shadow_page *sp, u64 guest)
+{
+	if (likely(!sp->role.wp0) || (!sp->role.readonly && (guest & PT_WRITE)))
+		return guest;
+	if ((f->access & (VIREO_ACCESS_WRITE | VIREO_ACCESS_USER)) == VIREO_ACCESS_WRITE)
+		return (guest | PT_WRITE) & ~PT_USER;
+	return guest & ~PT_WRITE;
+}
+
 /* Where entry @i, that of the fault, leads to in a shadow.  Return: the link's rights. */
 static __always_inline u64 child_of(const struct shadow_fault *f, const struct shadow_page *sp,
 				    unsigned int i, u64 guest, u64 *gfn, union shadow_role *role)
@@ -157,6 +170,7 @@ static __always_inline u64 child_of(const struct shadow_fault *f, const struct s
 	if (shadow_is_direct(sp) || level == f->walk.level) {
 		/* A large page that the host has in smaller ones. */
 		role->word = 0;
+		bits = leaf_rights(f, sp, guest) & PT_RIGHTS;
 		*gfn = f->gfn & ~(tdp_pages(level) - 1);
 		if (!(guest & PT_DIRTY))
 			bits &= ~PT_WRITE;
@@ -164,6 +178,10 @@ static __always_inline u64 child_of(const struct shadow_fault *f, const struct s
 		*role = sp->role;
 		if (role->format == SHADOW_2LEVEL)
 			role->quadrant = i & 1;
+		if (unlikely(role->wp0)) {
+			role->readonly |= !(bits & PT_WRITE);
+			bits |= PT_WRITE;
+		}
 		*gfn = (guest & PT_ADDRESS) >> PAGE_SHIFT;
 	}
 	role->level = level - 1;
@@ -251,6 +269,8 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 			if ((guest & need) != need || (guest & reserved))
 				continue;
 			gfn = (guest & PT_ADDRESS) >> PAGE_SHIFT;
+			if (sp->role.readonly)
+				guest &= ~PT_WRITE;
 		}
 		mem = vireo_mem_holds(f->mem, gfn) ? f->mem : vireo_mem_find(f->map, gfn);
 		if (!mem)
@@ -305,7 +325,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	if (write && !(guest & PT_DIRTY))
 		return MAP_BUSY;
 
-	flags |= leaf_flags(f, guest, level, vm->mmu.shadow->large_drop);
+	flags |= leaf_flags(f, leaf_rights(f, *sp, guest), level, vm->mmu.shadow->large_drop);
 	if ((flags & PT_WRITE) && !writable)
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -399,7 +419,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 
 	if ((f->access & VIREO_ACCESS_WRITE) && !(guest & PT_DIRTY))
 		return MAP_BUSY;
-	flags = leaf_flags(f, guest, level, vm->mmu.shadow->large_drop);
+	flags = leaf_flags(f, leaf_rights(f, sp, guest), level, vm->mmu.shadow->large_drop);
 	if (!host_writable(host))
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -546,7 +566,8 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 			if (r)
 				return fault_no_table(vcpu, f.walk.gpa);
 			if ((f.access & VIREO_ACCESS_WRITE) &&
-			    !(f.walk.pte_access & VIREO_ACCESS_WRITE)) {
+			    !(f.walk.pte_access & VIREO_ACCESS_WRITE) &&
+			    !((union shadow_role){ .word = sv->role }).wp0) {
 				*gpa = f.walk.gpa;
 				return VIREO_FAULT_MMIO;
 			}

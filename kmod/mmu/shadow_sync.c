@@ -63,6 +63,12 @@ u64 shadow_agree(const struct shadow_page *sp, unsigned int i, u64 entry, u64 gu
 		return 0;
 	if (sp->role.format == SHADOW_PAE && (guest & GENMASK_ULL(62, 52)))
 		return 0;
+	if (unlikely(sp->role.wp0) && (sp->role.readonly || !(guest & PT_WRITE))) {
+		/* The form that is the supervisor's alone, and the other */
+		if ((entry & (PT_WRITE | PT_USER)) == PT_WRITE && (guest & PT_DIRTY))
+			return (entry & ~PT_NX) | (guest & PT_NX);
+		guest &= ~PT_WRITE;
+	}
 	new = (entry & ~PT_RIGHTS) | (guest & (PT_USER | PT_NX));
 	if (guest & PT_DIRTY)
 		new |= entry & guest & PT_WRITE;
@@ -303,6 +309,7 @@ static u32 shadow_base_role(const struct vireo_mode *mode)
 	if (!(mode->cr0 & X86_CR0_PG))
 		return role.word;
 	role.nx = !!(mode->efer & EFER_NX);
+	role.wp0 = !(mode->cr0 & X86_CR0_WP) && !(mode->cr4 & (X86_CR4_SMEP | X86_CR4_SMAP));
 	if (mode->efer & EFER_LMA) {
 		role.format = mode->cr4 & X86_CR4_LA57 ? SHADOW_5LEVEL : SHADOW_4LEVEL;
 	} else if (mode->cr4 & X86_CR4_PAE) {
@@ -325,6 +332,9 @@ static void shadow_preload_root(struct vireo_vcpu *vcpu, struct shadow_page *roo
 	unsigned int i;
 	u64 guest;
 
+	/* There the roles differ from entry to entry. */
+	if (role.wp0)
+		return;
 	role.level--;
 	for (i = 0; i < SHADOW_ENTRIES; i++) {
 		struct shadow_page *sp;
