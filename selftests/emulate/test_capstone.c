@@ -36,6 +36,8 @@ static const char *known(const struct vireo_emu_insn *i)
 	    i->prefix & (VIREO_EMU_PFX_REPE | VIREO_EMU_PFX_REPNE) &&
 	    (i->entry & EMU_I_MASK) == EMU_I_Z)
 		return "66 is forgotten beside F2 or F3";
+	if (i->vex == VIREO_EMU_VEX_EVEX)
+		return "EVEX with static rounding is seen to have an immediate";
 	return NULL;
 }
 
