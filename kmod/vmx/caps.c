@@ -78,6 +78,7 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
 	       VMX_PROC_MONITOR | VMX_PROC_MSR_BITMAP | VMX_PROC_SECONDARY;
 	if (vmx_adjust(msrs->proc, must, 0, &caps->proc))
 		return "secondary controls and MSR bitmaps";
+	caps->trap_flag = msrs->proc >> 32 & VMX_PROC_TRAP_FLAG;
 
 	/* With EPT these may be 0, unless the processor has no exact capability MSRs (A.3.2). */
 	if (caps->ept && caps->proc & (VMX_PROC_CR3_LOAD | VMX_PROC_CR3_STORE | VMX_PROC_INVLPG))
@@ -248,6 +249,8 @@ static void vmx_bochs(struct vmx_caps *caps)
 
 	if (!bios || !strstr(bios, "Bochs"))
 		return;
+	/* It is offered, but no exit comes of it. */
+	caps->trap_flag = false;
 	if (vmx_adjust(caps->msrs.pin, caps->pin | VMX_PIN_TIMER, 0, &caps->pin) ||
 	    rdmsrl_safe(MSR_IA32_VMX_MISC, &misc)) {
 		caps->proc |= VMX_PROC_PAUSE;

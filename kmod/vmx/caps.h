@@ -41,6 +41,7 @@ struct vmx_msrs {
  * @ept: nested paging is used
  * @pat: entry and exit switch IA32_PAT
  * @efer: entry and exit switch IA32_EFER
+ * @trap_flag: an instruction can be run alone by the monitor trap flag
  * @vpid: TLB tags in use
  * @invept: INVEPT type: VMX_INV_SINGLE or VMX_INV_ALL
  * @invvpid: INVVPID type likewise
@@ -54,6 +55,7 @@ struct vmx_caps {
 	u32 revision;
 	bool unrestricted;
 	bool ept, pat, efer;
+	bool trap_flag;
 	bool vpid;
 	u8 invept, invvpid;
 	u32 watch;

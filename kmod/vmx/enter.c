@@ -68,7 +68,7 @@ void vmx_step(struct vireo_vcpu *vcpu)
 	struct vmx_vcpu *vmx = vcpu->backend;
 
 	vmx->after |= VMX_AFTER_STEP;
-	if (vmx_caps.msrs.proc >> 32 & VMX_PROC_TRAP_FLAG) {
+	if (vmx_caps.trap_flag) {
 		vmx_set_proc(vmx, vmx->proc | VMX_PROC_TRAP_FLAG);
 	} else if (!(vmx_rflags(vcpu) & X86_EFLAGS_TF)) {
 		vmx->step_tf = true;
