@@ -3,6 +3,7 @@
  * Registers of the system as the interpreter reaches them, and the instructions that are the
  * vCPU's own business.
  */
+#include <linux/sched.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/api.h>
 #include <asm/trapnr.h>
