@@ -7,113 +7,18 @@
  *
  * Options: rounds=N (percent of the usual number), seed=N, spaces=N (address spaces).
  */
-#include "guest.h"
+#include "shadowstress.h"
 
-#define CR0_WP	(1UL << 16)
-#define CR4_PGE	(1UL << 7)
-#define CR4_SMEP (1UL << 20)
-#define CR4_SMAP (1UL << 21)
-#define EFER	0xc0000080
-#define EFER_NXE 0x800ULL
-#define LL(x) ((unsigned long long)(x))
-
-/* what is probed; and the image for CPL 3: other entries of the root than the kernel's own */
-#ifdef __x86_64__
-#define VA	0x500000000000UL
-#define WINDOW_INDEX 200		/* entry of the root for the root itself */
-#define ALIAS	0x400000000000UL
-#define DI "%rdi"
-#define AX "%rax"
-#else
-#define VA	0x80000000UL
-#define ALIAS	0xc0000000UL
-#define DI "%edi"
-#define AX "%eax"
-#endif
-#define ALL	(PTE_P | PTE_W | PTE_U)
-#define PAGES	256
-
-static const struct format *f;
-static void *root;
-static u8 *pages[PAGES];		/* each with its own number at 8 */
+const struct format *f;
+void *root;
+u8 *pages[PAGES];
+unsigned int percent, cpus_n;
 static u32 seed;
-static unsigned int percent;
 static bool has_nx;
-
-static u32 step(u32 *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 17;
-	*s ^= *s << 5;
-	return *s;
-}
 
 static u32 rnd(void)
 {
 	return step(&seed);
-}
-
-static unsigned int rounds(unsigned int n)
-{
-	n = n * percent / 100;
-	return n ? n : 1;
-}
-
-static void *slot(unsigned long va, unsigned int level)
-{
-	return find_entry(f, root, va, level);
-}
-
-static u64 address(const void *p)
-{
-	return (unsigned long)p;
-}
-
-static void *pointer(u64 entry)
-{
-	return (void *)(unsigned long)(entry & PTE_ADDR);
-}
-
-/* An empty table under @va, at the level below @level, in place of whatever is there */
-static void *new_table(unsigned long va, unsigned int level)
-{
-	void *t = alloc_page();
-
-	set_entry(f, make_entry(f, root, va, level), address(t) | (f == &pae && level == 3 ? PTE_P : ALL));
-	/* PAE's root is read at MOV CR3 only */
-	if (f == &pae)
-		flush_tlb();
-	return t;
-}
-
-static unsigned int entries(void)
-{
-	return 4096 / f->size;
-}
-
-static u64 table_get(void *table, unsigned int i)
-{
-	return get_entry(f, (u8 *)table + i * f->size);
-}
-
-static void table_set(void *table, unsigned int i, u64 e)
-{
-	set_entry(f, (u8 *)table + i * f->size, e);
-}
-
-/* What is read at @va; false: a page fault */
-static bool try_read(unsigned long va, u32 *v)
-{
-	u32 x = 0;
-	long vector = TRY("movl (%1), %0", : "+r"(x) : "r"(va));
-
-	*v = x;
-	return vector != VECTOR_PF;
-}
-
-static bool try_write(unsigned long va, u32 v)
-{
-	return TRY("movl %0, (%1)", : : "r"(v), "r"(va) : "memory") != VECTOR_PF;
 }
 
 /* How many of the @n pages from @va on differ from what @table's entries from @first on say. */
@@ -146,7 +51,7 @@ static void flush_range(unsigned long va, unsigned int n)
 			invlpg((void *)(va + 4096UL * i));
 }
 
-static void number_pages(void)
+void number_pages(void)
 {
 	unsigned int i;
 
@@ -875,259 +780,6 @@ static void test_spaces(void)
 	ok(!bad, "%s: %u address spaces (%u wrong)", f->name, n, bad);
 }
 
-/* --- several CPUs ----------------------------------------------------------------------------------------------------------------- */
-#define SHOOT 0x70
-#define SMP_PAGES 16
-
-static unsigned int cpus_n;
-static volatile bool stop;
-static volatile unsigned long shoot_va;
-static volatile u32 acks, published[SMP_PAGES], late, reads, writes;
-static const unsigned long smp_va = VA + (160 << 20);
-
-static bool shoot_handler(struct frame *frame)
-{
-	if (shoot_va)
-		invlpg((void *)shoot_va);
-	else
-		flush_tlb();
-	apic_eoi();
-	asm volatile("lock incl %0" : "+m"(acks));
-	return true;
-}
-
-/* The page is dropped here and everywhere else. */
-static void shoot(unsigned long va, bool all)
-{
-	u32 start;
-
-	shoot_va = all ? 0 : va;
-	start = acks;
-	barrier();
-	apic_icr(0, ICR_OTHERS | ICR_ASSERT | SHOOT);
-	if (all)
-		flush_tlb();
-	else
-		invlpg((void *)va);
-	while (acks - start < cpus_n - 1)
-		pause();
-}
-
-static void enter(void)
-{
-#ifdef __x86_64__
-	wcr3(address(root));
-#else
-	use_paging(f, root);
-#endif
-	wcr0(rcr0() | CR0_WP);
-}
-
-static void leave(void)
-{
-#ifdef __x86_64__
-	wcr3(address(boot_pml4));
-#else
-	use_paging(NULL, NULL);
-#endif
-}
-
-/* reads pages whose numbers only go up; one below what was published is a stale one */
-static void reader(void *unused)
-{
-	u32 s = 0x1234567 + this_cpu()->id, v, at_least;
-
-	enter();
-	sti();
-	while (!stop) {
-		unsigned int k = step(&s) % SMP_PAGES;
-
-		at_least = published[k];
-		barrier();
-		if (!try_read(smp_va + 4096UL * k + 8, &v))
-			continue;
-		if (v < at_least)
-			asm volatile("lock incl %0" : "+m"(late));
-		asm volatile("lock incl %0" : "+m"(reads));
-	}
-	cli();
-	leave();
-}
-
-static void writer(void *unused)
-{
-	u32 s = 0x7654321 + this_cpu()->id;
-
-	enter();
-	sti();
-	while (!stop) {
-		unsigned int k = step(&s) % SMP_PAGES;
-
-		if (TRY("lock incl (%0)", : : "r"(smp_va + 4096UL * k + 64) : "memory") == -1)
-			asm volatile("lock incl %0" : "+m"(writes));
-	}
-	cli();
-	leave();
-}
-
-static u64 exchange(void *entry, u64 new)
-{
-	if (f->size == 4) {
-		u32 v = new;
-
-		asm volatile("xchg %0, (%1)" : "+r"(v) : "r"(entry) : "memory");
-		return v;
-	} else {
-		u32 lo = 0, hi = 0;
-
-		asm volatile("1: lock cmpxchg8b (%2); jnz 1b" : "+a"(lo), "+d"(hi)
-			     : "r"(entry), "b"((u32)new), "c"((u32)(new >> 32)) : "memory");
-		return (u64)hi << 32 | lo;
-	}
-}
-
-static void start_all(void (*fn)(void *))
-{
-	unsigned int i;
-
-	stop = false;
-	barrier();
-	for (i = 1; i < cpus_n; i++)
-		run_on(i, fn, NULL);
-}
-
-static void stop_all(void)
-{
-	unsigned int i;
-
-	stop = true;
-	for (i = 1; i < cpus_n; i++)
-		wait_done(i);
-}
-
-/* Where CPUs wait for each other and there are fewer below, a round may take long. */
-static bool in_time(unsigned int i, u64 start)
-{
-	return i < 50 || rdtsc() - start < PATIENCE / 2;
-}
-
-static void test_smp(void)
-{
-	static u32 seen[SMP_PAGES];
-	void *table = new_table(smp_va, 2);
-	unsigned int i, k, lost = 0;
-	u64 start = rdtsc();
-
-	late = reads = writes = 0;
-	for (k = 0; k < SMP_PAGES; k++) {
-		*(u32 *)(pages[k] + 8) = 1;
-		published[k] = 1;
-		table_set(table, k, address(pages[k]) | PTE_P | PTE_W);
-	}
-	flush_tlb();
-	start_all(reader);
-	for (i = 0; i < rounds(1500) && in_time(i, start); i++) {
-		u8 *page = pages[SMP_PAGES + i % (PAGES - SMP_PAGES)], *old;
-
-		k = rnd() % SMP_PAGES;
-		old = pointer(table_get(table, k));
-		*(volatile u32 *)(page + 8) = published[k] + 1;
-		exchange((u8 *)table + k * f->size, address(page) | PTE_P | PTE_W);
-		shoot(smp_va + 4096UL * k, i % 8 == 0);
-		published[k]++;
-		/* whoever still has the old one finds a number that is too low */
-		*(volatile u32 *)(old + 8) = 0;
-	}
-	stop_all();
-	ok(!late, "%s: %u CPUs, shot down %u times: %u of %u reads stale", f->name, cpus_n, i, late, reads);
-
-	/* an entry that was taken away clean has not been written through */
-	number_pages();
-	for (k = 0; k < SMP_PAGES; k++) {
-		seen[k] = 0;
-		table_set(table, k, address(pages[k]) | PTE_P | PTE_W);
-	}
-	flush_tlb();
-	start_all(writer);
-	start = rdtsc();
-	for (i = 0; i < rounds(1500) && in_time(i, start); i++) {
-		u64 old;
-
-		k = i % SMP_PAGES;
-		old = exchange((u8 *)table + k * f->size, 0);
-		shoot(smp_va + 4096UL * k, false);
-		if (!(old & PTE_D) && *(volatile u32 *)(pages[k] + 64) != seen[k])
-			lost++;
-		if (table_get(table, k))
-			lost++;
-		seen[k] = *(volatile u32 *)(pages[k] + 64);
-		set_entry(f, (u8 *)table + k * f->size, address(pages[k]) | PTE_P | PTE_W);
-	}
-	stop_all();
-	for (i = k = 0; k < SMP_PAGES; k++)
-		i += *(volatile u32 *)(pages[k] + 64);
-	ok(!lost && i == writes, "%s: %u dirty bits lost, %u of %u writes arrived", f->name, lost, i, writes);
-	number_pages();
-}
-
-/* Each CPU an address space of its own over shared tables, all of which change all the time. */
-static void *own_root[MAX_CPUS], *own_table[MAX_CPUS];
-static volatile u32 own_bad;
-
-static void churn(void *unused)
-{
-	unsigned int id = this_cpu()->id, i, k, bad = 0;
-	u32 s = 77777 + id, v;
-	unsigned long va = smp_va + (8 << 20);
-
-#ifdef __x86_64__
-	wcr3(address(own_root[id]));
-#else
-	use_paging(f, own_root[id]);
-#endif
-	for (i = 0; i < rounds(2000); i++) {
-		u32 r = step(&s);
-
-		k = r % 32;
-		table_set(own_table[id], k, r & 0x100 ? 0 : address(pages[r >> 16 & (PAGES - 1)]) | PTE_P | PTE_W);
-		if (r & 0x200)
-			flush_tlb();
-		else
-			invlpg((void *)(va + 4096UL * k));
-		if (r & 0x100)
-			bad += try_read(va + 4096UL * k + 8, &v);
-		else
-			bad += !try_read(va + 4096UL * k + 8, &v) || v != 0x1000 + (r >> 16 & (PAGES - 1));
-		/* a neighbour's table, in entries which that one does not look at */
-		table_set(own_table[(id + 1) % cpus_n], 64 + k, address(pages[k]) | PTE_P);
-	}
-	if (bad)
-		asm volatile("lock addl %1, %0" : "+m"(own_bad) : "r"(bad));
-	leave();
-}
-
-static void test_churn(void)
-{
-	unsigned int i;
-	void *mine = root;
-
-	own_bad = 0;
-	for (i = 0; i < cpus_n; i++) {
-		root = make_root(f, 0, mine);
-		if (f == &pae)
-			table_set(root, 2, 0);
-		if (f == &two_level)
-			set_entry(f, (u32 *)root + index_of(f, smp_va + (8 << 20), 2), 0);
-		own_root[i] = root;
-		own_table[i] = alloc_page();
-		set_entry(f, make_entry(f, root, smp_va + (8 << 20), 2), address(own_table[i]) | ALL);
-	}
-	root = mine;
-	run_all(churn, NULL);
-	enter();
-	ok(!own_bad, "%s: %u CPUs in address spaces of their own (%u wrong)", f->name, cpus_n, own_bad);
-}
-
 /* --- all of it at random ------------------------------------------------------------------------------------------------------------------ */
 static void test_random(void)
 {
@@ -1271,7 +923,6 @@ int main(void)
 	apic_enable(false);
 	for (i = 0; i < PAGES; i++)
 		pages[i] = alloc_page();
-	handlers[SHOOT] = shoot_handler;
 	cpus_n = smp_start();
 	has_nx = cpuid(0x80000001).d & 1 << 20;
 	if (has_nx)
