@@ -41,7 +41,7 @@ static void vireo_fix_tr(struct vireo_vcpu *vcpu)
 
 /*
  * Intel processors load PAE's top level with CR3, and refuse reserved bits there (SDM vol. 3, 4.4.1); AMD's read it at each
- * walk.  With nested paging the processor looks itself.  0, -EINVAL, -EAGAIN.
+ * walk.  With nested paging the processor looks itself where it carries out the load.  0, -EINVAL, -EAGAIN.
  */
 static int vireo_check_pdptes(struct vireo_vcpu *vcpu, u64 cr0, u64 cr4, u64 cr3)
 {
@@ -49,7 +49,7 @@ static int vireo_check_pdptes(struct vireo_vcpu *vcpu, u64 cr0, u64 cr4, u64 cr3
 	u64 pdpte[4];
 	int i, r;
 
-	if (likely(!vcpu->vm->mmu.shadow || vireo_caps.vendor != VIREO_VENDOR_INTEL ||
+	if (likely(vireo_caps.vendor != VIREO_VENDOR_INTEL ||
 		   !(cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) ||
 		   vireo_backend_get_efer(vcpu) & EFER_LMA))
 		return 0;
@@ -73,6 +73,7 @@ int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 	u64 old = vireo_backend_get_cr(vcpu, 0);
 	u64 efer = vireo_backend_get_efer(vcpu);
 	u64 cr4 = vireo_backend_get_cr(vcpu, 4);
+	int r;
 
 	value |= X86_CR0_ET;
 	if (!vireo_cr0_legal(value))
@@ -82,9 +83,11 @@ int vireo_set_cr0(struct vireo_vcpu *vcpu, u64 value)
 	/* The backend may have to read PDPTEs from guest memory. */
 	if (((old ^ value) & X86_CR0_PG) && irqs_disabled())
 		return -EAGAIN;
-	if (!(efer & EFER_LME) && (old ^ value) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW) &&
-	    vireo_check_pdptes(vcpu, value, cr4, vireo_backend_get_cr(vcpu, 3)))
-		return -EINVAL;
+	if (!(efer & EFER_LME) && (old ^ value) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW)) {
+		r = vireo_check_pdptes(vcpu, value, cr4, vireo_backend_get_cr(vcpu, 3));
+		if (r)
+			return r;
+	}
 
 	if ((value & X86_CR0_PG) && !(old & X86_CR0_PG) && (efer & EFER_LME)) {
 		struct vireo_segment cs;
