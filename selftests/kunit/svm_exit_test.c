@@ -467,6 +467,38 @@ static void svm_bytes_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, exit->nr_bytes, 0);
 }
 
+/* APM 15.33.3: the address, with decode assists; and only if the instruction's length is known as well. */
+static void svm_invlpg_test(struct kunit *test)
+{
+	static const struct {
+		u32 features;
+		u64 next;
+		bool valid;
+	} rows[] = {
+		{ 0, 0, false },
+		{ SVM_F_DECODE_ASSISTS, 0, false },
+		{ SVM_F_NRIP_SAVE, 0x1003, false },
+		{ SVM_F_DECODE_ASSISTS | SVM_F_NRIP_SAVE, 0x1003, true },
+	};
+	struct svm_test *t = test->priv;
+	int i;
+
+	t->vmcb->save.rip = 0x1000;
+	t->vmcb->control.exit_info_1 = 0xffff888012345678ULL;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vireo_exit *exit;
+
+		test_svm_caps.features = rows[i].features;
+		t->vmcb->control.next_rip = rows[i].next;
+		exit = svm_decoded(t, 0x79);
+		KUNIT_EXPECT_EQ_MSG(test, exit->reason, VIREO_EXIT_INVLPG, "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, exit->mem.gla_valid, rows[i].valid, "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, exit->insn_len, rows[i].next ? 3 : 0, "row %d", i);
+		if (rows[i].valid)
+			KUNIT_EXPECT_EQ(test, exit->mem.gla, 0xffff888012345678ULL);
+	}
+}
+
 /* APM 15.14.1 */
 static void svm_task_test(struct kunit *test)
 {
@@ -515,6 +547,7 @@ static struct kunit_case svm_exit_cases[] = {
 	KUNIT_CASE(svm_iret_test),
 	KUNIT_CASE(svm_npf_test),
 	KUNIT_CASE(svm_bytes_test),
+	KUNIT_CASE(svm_invlpg_test),
 	KUNIT_CASE(svm_task_test),
 	{}
 };

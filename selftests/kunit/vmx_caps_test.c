@@ -27,13 +27,17 @@
 /* The size of a VMCS, write-back memory, exact MSRs, an identifier. */
 #define BASIC		(1ULL << 55 | 6ULL << 50 | 1024ULL << 32 | 0x12)
 
-static const u32 want_proc2 = BIT(3) | BIT(7) | BIT(5) | BIT(6) | BIT(10) | BIT(12) | BIT(15) | BIT(20);
-static const u32 must_proc2 = BIT(1);
-static const u32 must_pin = BIT(0) | BIT(3) | BIT(5);
+/* What Vireo cannot do without, and what it takes where it is; EPT brings some with it. */
+#define EPT_PROC2	(BIT(1) | BIT(7) | BIT(12))
+static const u32 must_pin = BIT(0) | BIT(3) | BIT(5), want_pin;
 static const u32 must_proc = BIT(3) | BIT(7) | BIT(10) | BIT(11) | BIT(19) | BIT(20) | BIT(23) |
-	BIT(24) | BIT(28) | BIT(29) | BIT(31);
-static const u32 must_exit = BIT(2) | BIT(9) | BIT(19) | BIT(21);
-static const u32 must_entry = BIT(2) | BIT(14) | BIT(15);
+	BIT(24) | BIT(28) | BIT(29) | BIT(31), want_proc;
+static const u32 must_proc2, want_proc2 = BIT(3) | BIT(5) | BIT(6) | BIT(10) | BIT(15) | BIT(20) |
+	EPT_PROC2;
+static const u32 must_exit = BIT(2) | BIT(9), want_exit = BIT(19) | BIT(21);
+static const u32 must_entry = BIT(2), want_entry = BIT(14) | BIT(15);
+
+#define LACKS_PAT	"PAT loaded at VM entry and exit"
 
 /* Has all that VMX ever had. */
 static const struct vmx_msrs msrs_all = {
@@ -132,16 +136,17 @@ static void vmx_adjust_test(struct kunit *test)
 static const struct {
 	const char *name;
 	size_t msr, ctl;
-	const u32 *must;
+	const u32 *must, *want;
 	const char *lacks;
+	u32 pat;	/* with EPT only */
 } vmx_fields[] = {
-#define FIELD(f, text) { #f, offsetof(struct vmx_msrs, f), offsetof(struct vmx_caps, f), \
-			 &must_##f, text }
-	FIELD(pin, "virtual NMIs"),
-	FIELD(proc, "secondary controls and MSR bitmaps"),
-	FIELD(exit, "PAT and EFER loaded at VM exit"),
-	FIELD(entry, "PAT and EFER loaded at VM entry"),
-	FIELD(proc2, NULL),	/* two texts: vmx_lacks_test() */
+#define FIELD(f, text, pat) { #f, offsetof(struct vmx_msrs, f), offsetof(struct vmx_caps, f), \
+			      &must_##f, &want_##f, text, pat }
+	FIELD(pin, "virtual NMIs", 0),
+	FIELD(proc, "secondary controls and MSR bitmaps", 0),
+	FIELD(exit, "64-bit hosts", BIT(19)),
+	FIELD(entry, "debug controls loaded at VM entry", BIT(14)),
+	FIELD(proc2, "nothing", 0),
 #undef FIELD
 };
 
@@ -155,33 +160,32 @@ static u32 vmx_ctl_of(const struct vmx_caps *caps, int field)
 	return *(const u32 *)((const void *)caps + vmx_fields[field].ctl);
 }
 
-/* Each bit that Vireo cannot do without, taken away by itself. */
+/* Each bit taken away by itself, with nested paging and without. */
 static void vmx_must_test(struct kunit *test)
 {
 	struct vmx_caps caps;
-	int f, bit;
+	int f, bit, nested;
 
 	for (f = 0; f < ARRAY_SIZE(vmx_fields); f++) {
-		for (bit = 0; bit < 32; bit++) {
+		for (bit = 0; bit < 64; bit++) {
+			const u32 mask = BIT(bit % 32);
 			struct vmx_msrs msrs = msrs_all;
 			u64 *msr = vmx_msr_of(&msrs, f);
-			const char *lacks;
+			const char *want = "nothing";
 
+			nested = bit / 32;
 			/* What must be 1 cannot be missing. */
-			if (*msr & BIT_ULL(bit))
+			if (*msr & mask)
 				continue;
-			*msr &= ~BIT_ULL(bit + 32);
-			lacks = vmx_choose(&msrs, true, &caps);
-			if (!(*vmx_fields[f].must & BIT(bit))) {
-				KUNIT_EXPECT_NULL_MSG(test, lacks, "%s bit %d: %s",
-						      vmx_fields[f].name, bit, lacks);
-				continue;
-			}
-			KUNIT_EXPECT_NOT_NULL_MSG(test, lacks, "%s bit %d", vmx_fields[f].name,
-						  bit);
-			if (lacks && vmx_fields[f].lacks)
-				KUNIT_EXPECT_STREQ_MSG(test, lacks, vmx_fields[f].lacks,
-						       "%s bit %d", vmx_fields[f].name, bit);
+			*msr &= ~((u64)mask << 32);
+			if (*vmx_fields[f].must & mask)
+				want = vmx_fields[f].lacks;
+			/* One that is missing at one end is of no use at the other. */
+			else if (nested && (vmx_fields[f].pat & mask))
+				want = LACKS_PAT;
+			KUNIT_EXPECT_STREQ_MSG(test, vmx_choose(&msrs, nested, &caps) ?: "nothing",
+					       want, "%s bit %d, nested %d", vmx_fields[f].name,
+					       bit % 32, nested);
 		}
 	}
 }
@@ -202,10 +206,10 @@ static void vmx_lacks_test(struct kunit *test)
 		ROW(basic, 0xfULL << 50, 0, "a VMCS in write-back memory"),
 		ROW(basic, 0xfULL << 50, 7ULL << 50, "a VMCS in write-back memory"),
 		ROW(basic, 0, BIT_ULL(48), "a VMCS above 4 GiB"),
-		ROW(proc2, BIT_ULL(32 + 1), 0, "EPT"),
+		ROW(proc2, BIT_ULL(32 + 1), 0, NULL),
 		ROW(proc2, BIT_ULL(32 + 7), 0, NULL),
-		ROW(proc2, BIT_ULL(32 + 1) | BIT_ULL(32 + 7), 0, "EPT"),
-		ROW(proc2, ~0ULL, 0, "EPT"),
+		ROW(proc2, BIT_ULL(32 + 1) | BIT_ULL(32 + 7), 0, NULL),
+		ROW(proc2, ~0ULL, 0, NULL),
 		ROW(pin, BIT_ULL(32 + 5), 0, "virtual NMIs"),
 		ROW(proc, BIT_ULL(32 + 31), 0, "secondary controls and MSR bitmaps"),
 		ROW(proc, BIT_ULL(32 + 28), 0, "secondary controls and MSR bitmaps"),
@@ -214,12 +218,16 @@ static void vmx_lacks_test(struct kunit *test)
 		ROW(proc, 0, BIT_ULL(16), "CR3 accesses without exits"),
 		ROW(proc, 0, BIT_ULL(9), "CR3 accesses without exits"),
 		ROW(proc, 0, PROC_DEFAULT1, "CR3 accesses without exits"),
-		ROW(exit, BIT_ULL(32 + 21), 0, "PAT and EFER loaded at VM exit"),
-		ROW(entry, BIT_ULL(32 + 15), 0, "PAT and EFER loaded at VM entry"),
-		ROW(ept_vpid, BIT_ULL(6), 0, "EPT of four levels in write-back memory with INVEPT"),
-		ROW(ept_vpid, BIT_ULL(14), 0, "EPT of four levels in write-back memory with INVEPT"),
-		ROW(ept_vpid, BIT_ULL(20), 0, "EPT of four levels in write-back memory with INVEPT"),
-		ROW(ept_vpid, BIT_ULL(25) | BIT_ULL(26), 0, "INVEPT"),
+		ROW(exit, BIT_ULL(32 + 9), 0, "64-bit hosts"),
+		ROW(exit, BIT_ULL(32 + 19), 0, LACKS_PAT),
+		ROW(entry, BIT_ULL(32 + 14), 0, LACKS_PAT),
+		ROW(exit, BIT_ULL(32 + 21), 0, NULL),
+		ROW(entry, BIT_ULL(32 + 15), 0, NULL),
+		/* Tables that Vireo does not build: then it builds shadows. */
+		ROW(ept_vpid, BIT_ULL(6), 0, NULL),
+		ROW(ept_vpid, BIT_ULL(14), 0, NULL),
+		ROW(ept_vpid, BIT_ULL(20), 0, NULL),
+		ROW(ept_vpid, BIT_ULL(25) | BIT_ULL(26), 0, NULL),
 		ROW(ept_vpid, BIT_ULL(25), 0, NULL),
 		ROW(ept_vpid, BIT_ULL(26), 0, NULL),
 		/* What guests' own capabilities would need is of no interest. */
@@ -246,11 +254,24 @@ static void vmx_models_test(struct kunit *test)
 	struct vmx_msrs msrs;
 	struct vmx_caps caps;
 
-	/* The message is that of the missing feature, not of what is missing besides. */
-	KUNIT_EXPECT_STREQ(test, vmx_choose(&msrs_penryn, true, &caps) ?: "nothing", "EPT");
+	/* Shadow tables, and real mode is interpreted. */
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_penryn, true, &caps));
+	KUNIT_EXPECT_FALSE(test, caps.ept);
+	KUNIT_EXPECT_FALSE(test, caps.pat);
+	KUNIT_EXPECT_FALSE(test, caps.efer);
+	KUNIT_EXPECT_FALSE(test, caps.unrestricted);
+	KUNIT_EXPECT_FALSE(test, caps.vpid);
+	KUNIT_EXPECT_EQ(test, caps.eptp, 0);
+	KUNIT_EXPECT_EQ(test, caps.proc, PROC_DEFAULT1 | must_proc);
+	KUNIT_EXPECT_EQ(test, caps.proc2, BIT(6));
+	KUNIT_EXPECT_EQ(test, caps.exit, EXIT_DEFAULT1 | must_exit);
+	KUNIT_EXPECT_EQ(test, caps.entry, ENTRY_DEFAULT1 | must_entry);
 
 	/* Real mode is interpreted there. */
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_lynnfield, true, &caps));
+	KUNIT_EXPECT_TRUE(test, caps.ept);
+	KUNIT_EXPECT_TRUE(test, caps.pat);
+	KUNIT_EXPECT_TRUE(test, caps.efer);
 	KUNIT_EXPECT_FALSE(test, caps.unrestricted);
 	KUNIT_EXPECT_EQ(test, caps.proc2, BIT(1) | BIT(3) | BIT(5) | BIT(6));
 
@@ -264,8 +285,8 @@ static void vmx_models_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, caps.pin, PIN_DEFAULT1 | must_pin);
 	KUNIT_EXPECT_EQ(test, caps.proc, PROC_EXACT1 | must_proc);
 	KUNIT_EXPECT_EQ(test, caps.proc2, BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7));
-	KUNIT_EXPECT_EQ(test, caps.exit, EXIT_EXACT1 | must_exit);
-	KUNIT_EXPECT_EQ(test, caps.entry, ENTRY_EXACT1 | must_entry);
+	KUNIT_EXPECT_EQ(test, caps.exit, EXIT_EXACT1 | must_exit | want_exit);
+	KUNIT_EXPECT_EQ(test, caps.entry, ENTRY_EXACT1 | must_entry | want_entry);
 	KUNIT_EXPECT_EQ(test, caps.eptp, 0x1e);
 	KUNIT_EXPECT_TRUE(test, caps.vpid);
 	KUNIT_EXPECT_MEMEQ(test, &caps.msrs, &msrs_westmere, sizeof(msrs));
@@ -273,9 +294,9 @@ static void vmx_models_test(struct kunit *test)
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, true, &caps));
 	KUNIT_EXPECT_EQ(test, caps.pin, PIN_DEFAULT1 | must_pin);
 	KUNIT_EXPECT_EQ(test, caps.proc, PROC_EXACT1 | must_proc);
-	KUNIT_EXPECT_EQ(test, caps.proc2, must_proc2 | want_proc2);
-	KUNIT_EXPECT_EQ(test, caps.exit, EXIT_EXACT1 | must_exit);
-	KUNIT_EXPECT_EQ(test, caps.entry, ENTRY_EXACT1 | must_entry);
+	KUNIT_EXPECT_EQ(test, caps.proc2, want_proc2);
+	KUNIT_EXPECT_EQ(test, caps.exit, EXIT_EXACT1 | must_exit | want_exit);
+	KUNIT_EXPECT_EQ(test, caps.entry, ENTRY_EXACT1 | must_entry | want_entry);
 	KUNIT_EXPECT_EQ(test, caps.eptp, 0x5e);
 	KUNIT_EXPECT_EQ(test, caps.watch, 0);
 	/* The size's field has a bit more than a page's length. */
@@ -286,6 +307,71 @@ static void vmx_models_test(struct kunit *test)
 	msrs.basic |= 0xffffffff;
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
 	KUNIT_EXPECT_EQ(test, caps.revision, 0x7fffffff);
+}
+
+/* EPT left alone by choice, or one that Vireo does not build. */
+static void vmx_shadow_test(struct kunit *test)
+{
+	static const struct {
+		bool nested;
+		u64 lacks;	/* of IA32_VMX_EPT_VPID_CAP */
+		bool ept;
+	} rows[] = {
+		{ true, 0, true },
+		{ false, 0, false },
+		{ true, BIT_ULL(6), false },
+		{ true, BIT_ULL(14), false },
+		{ true, BIT_ULL(20), false },
+		{ true, BIT_ULL(25), true },
+		{ true, BIT_ULL(26), true },
+		{ true, BIT_ULL(25) | BIT_ULL(26), false },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const bool ept = rows[i].ept;
+		struct vmx_msrs msrs = msrs_all;
+		struct vireo_caps out = {};
+		struct vmx_caps caps;
+
+		msrs.ept_vpid &= ~rows[i].lacks;
+		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, rows[i].nested, &caps));
+		KUNIT_EXPECT_EQ_MSG(test, caps.ept, ept, "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, caps.unrestricted, ept, "row %d", i);
+		/* Without EPT they are of use all the same. */
+		KUNIT_EXPECT_TRUE_MSG(test, caps.pat, "row %d", i);
+		KUNIT_EXPECT_TRUE_MSG(test, caps.efer, "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, caps.proc2, want_proc2 & ~(ept ? 0 : EPT_PROC2), "row %d",
+				    i);
+		KUNIT_EXPECT_EQ_MSG(test, caps.eptp, ept ? 0x5e : 0, "row %d", i);
+		vmx_features(&caps, &out);
+		KUNIT_EXPECT_EQ_MSG(test, out.nested_paging, ept, "row %d", i);
+		KUNIT_EXPECT_FALSE_MSG(test, out.shadow_unpaged, "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, !!(out.features & VIREO_FEATURE_NESTED_PAGING), ept,
+				    "row %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, !!(out.features & VIREO_FEATURE_UNRESTRICTED), ept,
+				    "row %d", i);
+	}
+
+	/* CR3 exits that cannot be switched off are wanted then. */
+	for (i = 0; i < 2; i++) {
+		struct vmx_msrs msrs = msrs_all;
+		struct vmx_caps caps;
+
+		msrs.proc |= PROC_DEFAULT1;
+		KUNIT_EXPECT_EQ(test, !vmx_choose(&msrs, i, &caps), !i);
+	}
+
+	/* EPT for paged guests, shadows for those without paging. */
+	{
+		struct vireo_caps out = {};
+		struct vmx_caps caps;
+
+		KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_lynnfield, true, &caps));
+		vmx_features(&caps, &out);
+		KUNIT_EXPECT_TRUE(test, out.nested_paging);
+		KUNIT_EXPECT_TRUE(test, out.shadow_unpaged);
+	}
 }
 
 /* Which flush, and a tag only if it can be flushed. */
@@ -325,7 +411,7 @@ static void vmx_tags_test(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, !!(caps.proc2 & BIT(5)), rows[i].vpid, "row %d", i);
 		KUNIT_EXPECT_EQ_MSG(test, caps.invvpid, rows[i].invvpid, "row %d", i);
 		/* Nothing else of the secondary controls goes with it. */
-		KUNIT_EXPECT_EQ(test, caps.proc2 | BIT(5), must_proc2 | want_proc2);
+		KUNIT_EXPECT_EQ(test, caps.proc2 | BIT(5), want_proc2);
 		vmx_features(&caps, &out);
 		KUNIT_EXPECT_EQ(test, !!(out.features & VIREO_FEATURE_TAGGED_TLB), rows[i].vpid);
 		KUNIT_EXPECT_EQ(test, !!(out.missing & VIREO_FEATURE_TAGGED_TLB), !rows[i].vpid);
@@ -376,8 +462,9 @@ static void vmx_random_test(struct kunit *test)
 			KUNIT_ASSERT_EQ_MSG(test, ctl & ~allowed, 0, "%s", vmx_fields[f].name);
 			KUNIT_ASSERT_EQ_MSG(test, ctl & must, must, "%s", vmx_fields[f].name);
 			/* Nothing is on that nobody has asked for. */
-			if (vmx_fields[f].must == &must_proc2)
-				must |= want_proc2;
+			must |= *vmx_fields[f].want;
+			if (vmx_fields[f].must == &must_proc2 && !caps.ept)
+				must &= ~EPT_PROC2;
 			KUNIT_ASSERT_EQ_MSG(test, ctl & ~(must | ones), 0, "%s",
 					    vmx_fields[f].name);
 			/* A VPID that may not be off is no real processor's. */
@@ -387,6 +474,14 @@ static void vmx_random_test(struct kunit *test)
 		}
 		/* Nothing is left from before. */
 		KUNIT_ASSERT_EQ(test, caps.watch, 0);
+		KUNIT_ASSERT_EQ(test, caps.ept, !!(msrs.proc2 & BIT_ULL(32 + 1)));
+		KUNIT_ASSERT_EQ(test, caps.pat, (caps.exit & BIT(19)) && (caps.entry & BIT(14)));
+		KUNIT_ASSERT_EQ(test, caps.efer, (caps.exit & BIT(21)) && (caps.entry & BIT(15)));
+		KUNIT_ASSERT_TRUE(test, caps.pat || !caps.ept);
+		if (!caps.ept) {
+			KUNIT_ASSERT_EQ(test, caps.eptp, 0);
+			continue;
+		}
 		KUNIT_ASSERT_TRUE(test, caps.invept == 1 || caps.invept == 2);
 		KUNIT_ASSERT_EQ(test, caps.eptp & ~0x40ULL, 0x1e);
 		KUNIT_ASSERT_EQ(test, !!(caps.eptp & 0x40), !!(msrs.ept_vpid & BIT_ULL(21)));
@@ -503,7 +598,7 @@ static void vmx_exact_test(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, (u32)msrs.proc & (BIT(15) | BIT(16)));
 	KUNIT_EXPECT_EQ(test, (u32)msrs.proc & PROC_EXACT1, PROC_EXACT1);
 	/* A module that is loaded has made a choice. */
-	KUNIT_EXPECT_NULL(test, vmx_choose(&msrs, true, &caps));
+	KUNIT_EXPECT_NULL(test, vmx_choose(&msrs, vireo_caps.nested_paging, &caps));
 	KUNIT_EXPECT_MEMEQ(test, &msrs, &vmx_caps.msrs, sizeof(msrs));
 	KUNIT_EXPECT_EQ(test, caps.proc2, vmx_caps.proc2);
 	KUNIT_EXPECT_EQ(test, caps.exit, vmx_caps.exit);
@@ -519,6 +614,7 @@ static struct kunit_case vmx_caps_cases[] = {
 	KUNIT_CASE(vmx_must_test),
 	KUNIT_CASE(vmx_lacks_test),
 	KUNIT_CASE(vmx_models_test),
+	KUNIT_CASE(vmx_shadow_test),
 	KUNIT_CASE(vmx_tags_test),
 	KUNIT_CASE(vmx_random_test),
 	KUNIT_CASE(vmx_features_test),

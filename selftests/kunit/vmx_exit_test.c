@@ -236,6 +236,20 @@ static void vmx_io_test(struct kunit *test)
 			vmx_io_check(test, ports[i], unit);
 }
 
+/* The address is the exit qualification (28.2.1). */
+static void vmx_invlpg_test(struct kunit *test)
+{
+	const struct vmx_raw_exit raw = {
+		.reason = 14, .len = 4, .qual = 0xffff888012345678ULL, .gla = 0x1000,
+	};
+	struct vireo_exit exit = vmx_decoded(&raw);
+
+	KUNIT_EXPECT_EQ(test, exit.reason, VIREO_EXIT_INVLPG);
+	KUNIT_EXPECT_EQ(test, exit.insn_len, 4);
+	KUNIT_EXPECT_TRUE(test, exit.mem.gla_valid);
+	KUNIT_EXPECT_EQ(test, exit.mem.gla, 0xffff888012345678ULL);
+}
+
 /* Table 28-7: all 13 bits, of which five count here. */
 static void vmx_ept_test(struct kunit *test)
 {
@@ -349,6 +363,7 @@ static struct kunit_case vmx_exit_cases[] = {
 	KUNIT_CASE(vmx_cr_test),
 	KUNIT_CASE(vmx_dr_test),
 	KUNIT_CASE(vmx_io_test),
+	KUNIT_CASE(vmx_invlpg_test),
 	KUNIT_CASE(vmx_ept_test),
 	KUNIT_CASE(vmx_misconfig_test),
 	KUNIT_CASE(vmx_exception_test),
