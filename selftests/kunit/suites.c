@@ -12,6 +12,7 @@ extern struct kunit_suite vireo_lapic_timer_suite;
 extern struct kunit_suite vireo_mmu_suite;
 extern struct kunit_suite vireo_pvclock_suite;
 extern struct kunit_suite vireo_region_suite;
+extern struct kunit_suite vireo_shadow_suite;
 extern struct kunit_suite vireo_svm_exit_suite;
 extern struct kunit_suite vireo_vmx_caps_suite;
 extern struct kunit_suite vireo_vmx_check_suite;
@@ -26,6 +27,7 @@ kunit_test_suites(&vireo_cpuid_suite,
 		  &vireo_mmu_suite,
 		  &vireo_pvclock_suite,
 		  &vireo_region_suite,
+		  &vireo_shadow_suite,
 		  &vireo_svm_exit_suite,
 		  &vireo_vmx_caps_suite,
 		  &vireo_vmx_check_suite,
