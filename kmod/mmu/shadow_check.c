@@ -461,7 +461,7 @@ static void check_guest(struct check *c, const struct shadow_page *sp, unsigned 
 	const u64 need = PT_PRESENT | PT_ACCESSED, entry = sp->table[i];
 	union shadow_role role = { .word = 0 };
 	u64 guest, gfn, allowed;
-	bool large;
+	bool large, leaf;
 
 	if (!shadow_guest_entry(sp, i, &guest))
 		return;
@@ -471,8 +471,14 @@ static void check_guest(struct check *c, const struct shadow_page *sp, unsigned 
 		return;
 	}
 	large = guest_is_large(sp, guest);
+	leaf = large || sp->role.level == 1;
 	allowed = guest & (PT_WRITE | PT_USER);
-	if ((large || sp->role.level == 1) && !(guest & PT_DIRTY))
+	/* CR0.WP = 0: links leave it to the leaf, and that is for the supervisor's writes or for all that is no write. */
+	if (sp->role.wp0 && !leaf)
+		allowed |= PT_WRITE;
+	else if (sp->role.wp0 && (sp->role.readonly || !(guest & PT_WRITE)))
+		allowed = entry & PT_USER ? allowed & ~PT_WRITE : PT_WRITE;
+	if (leaf && !(guest & PT_DIRTY))
 		allowed &= ~PT_WRITE;
 	if ((entry & (PT_WRITE | PT_USER) & ~allowed) || (guest & ~entry & PT_NX))
 		violation(c, PAGE_FORMAT ": entry %u, %#llx, allows more than the guest's, %#llx",
@@ -480,11 +486,12 @@ static void check_guest(struct check *c, const struct shadow_page *sp, unsigned 
 	if ((guest & PT_NX) && !sp->role.nx)
 		violation(c, PAGE_FORMAT ": entry %u: the guest's, %#llx, has a reserved bit",
 			  PAGE_ARGS(sp), i, guest);
-	if (sp->role.level == 1 || !large) {
+	if (!large) {
 		gfn = (guest & (sp->role.format == SHADOW_2LEVEL ? GENMASK(31, 12) : PT_ADDRESS)) >>
 		      PAGE_SHIFT;
 		role = sp->role;
 		role.quadrant = sp->role.format == SHADOW_2LEVEL ? i & 1 : 0;
+		role.readonly |= sp->role.wp0 && !(guest & PT_WRITE);
 	} else {
 		gfn = guest_large_gfn(sp, i, guest);
 	}

@@ -540,6 +540,7 @@ static noinline enum vireo_fault fault_no_table(struct vireo_vcpu *vcpu, u64 gpa
 enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error, u64 *gpa)
 {
 	struct vireo_shadow_vcpu *sv = &vcpu->shadow;
+	const union shadow_role base = { .word = sv->role };
 	const bool fast = irqs_disabled();
 	struct vireo_vm *vm = vcpu->vm;
 	const struct vireo_mode *mode;
@@ -567,7 +568,7 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 				return fault_no_table(vcpu, f.walk.gpa);
 			if ((f.access & VIREO_ACCESS_WRITE) &&
 			    !(f.walk.pte_access & VIREO_ACCESS_WRITE) &&
-			    !((union shadow_role){ .word = sv->role }).wp0) {
+			    !base.wp0) {
 				*gpa = f.walk.gpa;
 				return VIREO_FAULT_MMIO;
 			}
