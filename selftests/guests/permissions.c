@@ -80,7 +80,8 @@ static u32 rnd(void)
 }
 
 /* --- the probe ----------------------------------------------------------------------- */
-void user_read(void), user_write(void);
+void user_read(void);
+void user_write(void);
 asm(".text\n"
     "user_read: mov (" DI "), %al; int $0x80\n"
     "user_write: movb $0, 64(" DI "); int $0x80\n");
