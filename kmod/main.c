@@ -73,7 +73,9 @@ static int vireo_get_info(struct vireo_info __user *arg)
 	info.abi = VIREO_ABI_VERSION;
 	info.vendor = vireo_caps.vendor;
 	info.phys_bits = vireo_caps.phys_bits;
-	info.features = vireo_caps.features | VIREO_FEATURE_HYBRID;
+	info.features = vireo_caps.features;
+	if (!vireo_caps.no_step)
+		info.features |= VIREO_FEATURE_HYBRID;
 	if (vireo_hw_shared())
 		info.features |= VIREO_FEATURE_SHARED_OWNER;
 	info.missing = vireo_caps.missing;

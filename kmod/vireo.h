@@ -407,6 +407,7 @@ struct vireo_vm {
  * @xcr0: XCR0 bits that guests may use, 0 without XSAVE
  * @has_rdtscp: guests can have RDTSCP and RDPID (the backend switches TSC_AUX)
  * @has_invpcid: guests can have INVPCID
+ * @no_step: an instruction cannot be run alone without danger to the host (Bochs' SVM)
  * @nested_paging: nested tables are used; else shadow tables
  * @shadow_unpaged: shadow tables are used while a guest has paging off
  */
@@ -422,6 +423,7 @@ struct vireo_caps {
 	bool exec_only;
 	bool has_rdtscp;
 	bool has_invpcid;
+	bool no_step;
 	bool nested_paging;
 	bool shadow_unpaged;
 	u64 xcr0;

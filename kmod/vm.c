@@ -238,6 +238,8 @@ int vireo_vm_create(const struct vireo_vm_config __user *arg)
 		return r;
 	if (config.pad || (config.flags & ~(VIREO_VM_REPORT_MSRS | VIREO_VM_HYBRID)))
 		return -EINVAL;
+	if ((config.flags & VIREO_VM_HYBRID) && vireo_caps.no_step)
+		return -EOPNOTSUPP;
 	if (strnlen(config.name, sizeof(config.name)) == sizeof(config.name))
 		return -EINVAL;
 

@@ -159,6 +159,8 @@ int svm_find_quirks(void)
 	if (!t.loads_cr2) {
 		pr_info("VMRUN of this processor does not load CR2 (Bochs): it is loaded by hand\n");
 		static_branch_enable(&svm_bochs);
+		/* A step's trap may come to the host instead: see above. */
+		vireo_caps.no_step = true;
 	}
 	if (!t.exits_on_xsetbv) {
 		pr_info("this processor does not intercept XSETBV: XCR0 is read after each exit\n");

@@ -43,8 +43,17 @@ FIXTURE(hybrid) {
 
 FIXTURE_SETUP(hybrid)
 {
-	close(vt_open_or_skip());
+	struct vireo_info info = { .size = sizeof(info) };
+	struct vireo_vm_config c = { .size = sizeof(c), .flags = VIREO_VM_HYBRID };
+	int dev = vt_open_or_skip();
+
 	memset(self, 0, sizeof(*self));
+	ASSERT_EQ(0, vt_ioctl(dev, VIREO_GET_INFO, &info));
+	if (!(info.features & VIREO_FEATURE_HYBRID)) {
+		EXPECT_EQ(-EOPNOTSUPP, vt_ioctl(dev, VIREO_CREATE_VM, &c));
+		SKIP(return, "not on this processor");
+	}
+	close(dev);
 }
 
 FIXTURE_TEARDOWN(hybrid)

@@ -591,7 +591,8 @@ struct vireo_msr_list {
  * @name: for logs and tools, NUL-terminated, may be empty
  *
  * Errors: -EBUSY (another hypervisor owns the processor; the log names it),
- * -ENODEV (disabled by firmware), -ENOMEM, -EINVAL, -EMFILE.
+ * -ENODEV (disabled by firmware), -EOPNOTSUPP (VIREO_VM_HYBRID without VIREO_FEATURE_HYBRID), -ENOMEM,
+ * -EINVAL, -EMFILE.
  */
 struct vireo_vm_config {
 	__u32 size;
