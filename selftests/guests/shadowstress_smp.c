@@ -114,7 +114,7 @@ static void stop_all(void)
 /* Where CPUs wait for each other and there are fewer below, a round may take long. */
 static bool in_time(unsigned int i, u64 start)
 {
-	return i < 50 || rdtsc() - start < PATIENCE / 2;
+	return i < 30 || rdtsc() - start < PATIENCE / 8;
 }
 
 void test_smp(void)
