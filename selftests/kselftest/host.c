@@ -139,7 +139,7 @@ TEST_F_TIMEOUT(host, cpus_go_and_come, 120)
 		ASSERT_EQ(0, vt_write_file(path, "1"));
 		vt_pin(cpu);
 		/* it may get as far as its OUT, if this machine is slow */
-		if (vt_run_for(&g.cpu, 20) != -EINTR)
+		if (vt_run_for(&g.cpu, 300) != -EINTR)
 			EXPECT_EQ(0x10, g.cpu.run->io.port);
 		EXPECT_GT(*(volatile u64 *)(g.vm.mem + VT_DATA), 0);
 		vt_vcpu_close(&g.cpu);
