@@ -131,7 +131,8 @@ int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value)
 	if (r)
 		return r;
 	vireo_backend_set_cr(vcpu, 3, value);
-	if (!keep)
+	/* Shadow tables follow CR3, whatever TLBs keep. */
+	if (!keep || vcpu->shadow.on)
 		vireo_mmu_flush(vcpu);
 	return 0;
 }
