@@ -14,6 +14,7 @@
 #include <linux/mem_encrypt.h>
 #include <linux/slab.h>
 
+#include "notifier.h"
 #include "shadow.h"
 
 /* Spare pages that are kept; what more is freed goes back to the host. */
@@ -281,10 +282,17 @@ struct shadow_page *shadow_get(struct vireo_vm *vm, const struct vireo_mem *mem,
 {
 	struct vireo_shadow *s = vm->mmu.shadow;
 	struct shadow_page *sp = shadow_find(s, gfn, role);
+	unsigned long hva = 0;
 
 	if (likely(sp)) {
 		sp->old = false;
 		return sp;
+	}
+	/* The memory of the table is going: what is there now is not what will be. */
+	if (role.format != SHADOW_DIRECT) {
+		hva = vireo_mem_hva(mem, gfn);
+		if (vireo_invalidating(&vm->mmu, hva, hva + PAGE_SIZE))
+			return ERR_PTR(-EBUSY);
 	}
 	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
 	if (!sp)
@@ -308,7 +316,7 @@ struct shadow_page *shadow_get(struct vireo_vm *vm, const struct vireo_mem *mem,
 	if (role.format == SHADOW_DIRECT)
 		return sp;
 
-	sp->hva = vireo_mem_hva(mem, gfn);
+	sp->hva = hva;
 	shadow_count_table(mem, gfn, 1);
 	shadow_write_protect(vm, mem, gfn);
 	/* From here on what the guest writes there is seen; what it has written is read after this. */

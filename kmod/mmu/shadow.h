@@ -302,7 +302,7 @@ struct shadow_page *shadow_find(struct vireo_shadow *s, u64 gfn, union shadow_ro
  * @gfn: guest frame of the table, or first frame if direct
  * @role: how
  *
- * Return: the page; -ENOMEM: shadow_fill_spare() is due; -EAGAIN: all TLBs must be flushed first, which
+ * Return: the page; -ENOMEM: shadow_fill_spare() is due; -EBUSY: the host is taking its memory; -EAGAIN: all TLBs must be flushed first, which
  * needs interrupts on.
  */
 struct shadow_page *shadow_get(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn,

@@ -64,7 +64,7 @@ struct shadow_fault {
 
 static int shadow_error(const struct shadow_page *sp)
 {
-	return PTR_ERR(sp) == -ENOMEM ? MAP_NO_PAGE : MAP_FLUSH;
+	return PTR_ERR(sp) == -ENOMEM ? MAP_NO_PAGE : PTR_ERR(sp) == -EBUSY ? MAP_BUSY : MAP_FLUSH;
 }
 
 /* The four of a guest outside of long mode: that for the address, made if need be. */
