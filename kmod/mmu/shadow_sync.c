@@ -419,7 +419,7 @@ int vireo_shadow_load(struct vireo_vcpu *vcpu)
 	shadow_check_sometimes(vm);
 	write_unlock(&vm->mmu.lock);
 	if (r)
-		return r;
+		return r == -EBUSY ? -EAGAIN : r;
 	vireo_backend_set_root(vcpu);
 	vireo_backend_flush(vcpu);
 	return 0;
