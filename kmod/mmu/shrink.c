@@ -6,6 +6,7 @@
  *
  * Locking: an allocation anywhere may end up here, so vireo_vms_lock and mmu->lock are only tried.
  */
+#include <linux/mm.h>
 #include <linux/shrinker.h>
 
 #include "../compat.h"
