@@ -131,9 +131,13 @@ int vireo_set_cr3(struct vireo_vcpu *vcpu, u64 value)
 	if (r)
 		return r;
 	vireo_backend_set_cr(vcpu, 3, value);
-	/* Shadow tables follow CR3, whatever TLBs keep. */
-	if (!keep || vcpu->shadow.on)
+	/* Shadow tables follow CR3, whatever TLBs keep; at once, if nothing is in the way. */
+	if (vcpu->shadow.on) {
+		if (!irqs_disabled() || vireo_mmu_load_root(vcpu))
+			vireo_mmu_flush(vcpu);
+	} else if (!keep) {
 		vireo_mmu_flush(vcpu);
+	}
 	return 0;
 }
 

@@ -184,13 +184,22 @@ static bool shadow_is_root(const struct vireo_shadow_vcpu *sv, const struct shad
 static bool shadow_reaches(const struct vireo_shadow *s, const struct vireo_shadow_vcpu *sv,
 			   const struct shadow_page *sp)
 {
-	u32 entry = sp->parents;
+	const struct shadow_page *parent;
+	u32 entry;
 
-	if (sp->roots && shadow_is_root(sv, sp))
-		return true;
+	/* Nearly always there is one way up. */
+	for (;; sp = parent) {
+		if (sp->roots && shadow_is_root(sv, sp))
+			return true;
+		entry = sp->parents;
+		if (!entry)
+			return false;
+		parent = shadow_by_id(s, entry);
+		if (parent->next[entry % SHADOW_ENTRIES])
+			break;
+	}
 	while (entry) {
-		const struct shadow_page *parent = shadow_by_id(s, entry);
-
+		parent = shadow_by_id(s, entry);
 		if (shadow_reaches(s, sv, parent))
 			return true;
 		entry = parent->next[entry % SHADOW_ENTRIES];
@@ -207,6 +216,11 @@ static bool shadow_sync_root(struct vireo_vcpu *vcpu)
 	LIST_HEAD(due);
 
 	list_for_each_entry_safe(sp, next, &s->unsync, unsync) {
+		/* Of a process that has ended: it would be looked at for ever. */
+		if (shadow_unused(sp)) {
+			shadow_zap_page(vm, sp);
+			continue;
+		}
 		if (!shadow_reaches(s, &vcpu->shadow, sp))
 			continue;
 		shadow_write_protect(vm, vireo_mem_find(shadow_map(vm), sp->gfn), sp->gfn);
