@@ -432,8 +432,9 @@ int vireo_shadow_load(struct vireo_vcpu *vcpu)
 	r = shadow_load_locked(vcpu);
 	shadow_check_sometimes(vm);
 	write_unlock(&vm->mmu.lock);
+	/* There were spare pages: if they are gone the shrinker has been faster. */
 	if (r)
-		return r == -EBUSY ? -EAGAIN : r;
+		return -EAGAIN;
 	vireo_backend_set_root(vcpu);
 	vireo_backend_flush(vcpu);
 	return 0;
