@@ -199,7 +199,8 @@ int vireo_mmu_invlpg(struct vireo_vcpu *vcpu, u64 gva);
 enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error, u64 *gpa);
 
 /* mmu->lock for writing; with interrupts off it is only tried: false. */
-bool vireo_shadow_lock(struct vireo_vm *vm);
+bool __vireo_shadow_lock(struct vireo_vm *vm);
+#define vireo_shadow_lock(vm) __cond_lock(&(vm)->mmu.lock, __vireo_shadow_lock(vm))
 
 /* The module has written guest memory, lock held since before: shadows of tables there follow. */
 void vireo_shadow_written(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gpa, u32 len);

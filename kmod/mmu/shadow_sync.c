@@ -19,12 +19,17 @@
 #include "../backend.h"
 #include "shadow.h"
 
-bool vireo_shadow_lock(struct vireo_vm *vm)
+bool __vireo_shadow_lock(struct vireo_vm *vm)
 {
 	/* The holder may need our CPU to take an interrupt. */
-	if (irqs_disabled())
-		return write_trylock(&vm->mmu.lock);
-	write_lock(&vm->mmu.lock);
+	if (irqs_disabled()) {
+		if (!write_trylock(&vm->mmu.lock))
+			return false;
+	} else {
+		write_lock(&vm->mmu.lock);
+	}
+	/* For sparse: the macro says that it is held. */
+	__release(&vm->mmu.lock);
 	return true;
 }
 
