@@ -163,7 +163,7 @@ extern unsigned long user_alias;
 #ifndef __x86_64__
 /* for programs that go there in a way of their own: where they go on */
 extern u32 user_esp, user_eip;
-void leave_user(void);
+_Noreturn void leave_user(void);
 #endif
 
 #define VECTOR_DE 0
