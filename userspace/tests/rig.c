@@ -31,7 +31,11 @@ static void request(void *host, enum board_request what, int status)
 	rig->requests++;
 }
 
-static const struct board_host host_ops = { send_msi, extint, request };
+static const struct board_host host_ops = {
+	.send_msi = send_msi,
+	.extint = extint,
+	.request = request,
+};
 
 static uint64_t now(void *arg)
 {

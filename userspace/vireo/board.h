@@ -23,16 +23,25 @@
 
 struct board;
 struct device;
+struct device_state;
 struct guest_memory;
+struct pci_bus;
 
 /**
  * struct device_ops - what a board does with a device
  * @reset: bring it into the state after power-on; may be NULL
  * @destroy: free it; may be NULL
+ * @stop: nothing of it goes on by itself until start(); called without the board's lock, while no vCPU
+ *	  runs. May be NULL
+ * @start: the machine goes on after stop(); may be NULL
+ * @state: how its state is read and written; the structure that it speaks of begins with struct device
  */
 struct device_ops {
 	void (*reset)(struct device *device);
 	void (*destroy)(struct device *device);
+	void (*stop)(struct device *device);
+	void (*start)(struct device *device);
+	const struct device_state *state;
 };
 
 /**
@@ -63,12 +72,20 @@ enum board_request {
  * @request: the guest wants the machine to end or to start again; @status
  *	     belongs to BOARD_EXIT. Returns before that has happened.
  *
- * All are called with the board's lock held, and must not take it.
+ * @event: tell those who watch the machine of @name ("disk-full"), with a sentence; any thread
+ * @pause: stop the machine until somebody resumes it; any thread. Returns before that has happened
+ * @ioeventfd: signal @fd when the guest writes @len bytes (0: any) at @addr of memory; -EOPNOTSUPP if
+ *	       there is no such thing: the write then comes to the bus. @on: add or remove
+ *
+ * Those without "any thread", but for send_msi and ioeventfd, are called with the board's lock held, and none may take it.
  */
 struct board_host {
 	int (*send_msi)(void *host, uint64_t address, uint32_t data);
 	void (*extint)(void *host, bool level);
 	void (*request)(void *host, enum board_request request, int status);
+	void (*event)(void *host, const char *name, const char *text);
+	void (*pause)(void *host);
+	int (*ioeventfd)(void *host, int fd, uint64_t addr, unsigned int len, bool on);
 };
 
 /**
@@ -92,6 +109,7 @@ struct board {
 	struct irq_sink pic;
 	struct irq_sink ioapic;
 	struct device *devices;
+	struct pci_bus *pci;
 	struct guest_memory *memory;
 	const struct board_host *host_ops;
 	void *host;

@@ -82,7 +82,11 @@ static void host_request(void *host, enum board_request request, int status)
 	}
 }
 
-static const struct board_host board_host = { host_send_msi, host_extint, host_request };
+static const struct board_host board_host = {
+	.send_msi = host_send_msi,
+	.extint = host_extint,
+	.request = host_request,
+};
 
 static void console_readable(void *opaque)
 {
