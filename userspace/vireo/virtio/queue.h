@@ -52,18 +52,46 @@ struct virtq_position {
 	bool signalled_valid;
 };
 
+/**
+ * struct virtq - a queue
+ * @memory: the guest's
+ * @layout: where its rings are
+ * @at: how far it is; like @layout, it stays after virtq_stop()
+ * @ready: virtq_start() has succeeded, and virtq_stop() was not called
+ * @broken: why the queue is dead, until it is started again; NULL: it is not
+ * @desc: the launcher's address of the descriptors; NULL unless @ready and not @broken. From here on
+ *	  all is queue.c's own
+ * @driver: likewise
+ * @device: likewise
+ * @low: guest memory from address 0, where nearly all buffers are
+ * @low_bytes: how much of it there is
+ * @avail_seen: split: the available index when it was last read
+ * @in_flight: chains (packed: descriptors) popped and not pushed
+ * @staged: packed: descriptors staged and not published
+ * @staged_flags: packed: flags of the first of them
+ * @kicks: the driver was told that notifications are wanted; not used with event_idx on split rings
+ */
 struct virtq {
 	const struct guest_memory *memory;
 	struct virtq_layout layout;
 	struct virtq_position at;
-	bool ready;			/* virtq_start() has succeeded */
-	const char *broken;		/* why the queue is dead; NULL: it is not */
+	bool ready;
+	const char *broken;
+
+	void *desc, *driver, *device;
+	uint8_t *low;
+	uint64_t low_bytes;
+	unsigned int in_flight;
+	uint16_t avail_seen;
+	uint16_t staged;
+	uint16_t staged_flags;
+	bool kicks;
 };
 
 /**
  * struct virtq_chain - a buffer: descriptors that belong together
  * @iov: in: room for segments. Out: what the device reads, then what it writes; all of it is guest memory
- * @room: in: segments at @iov
+ * @room: in: segments at @iov; a chain with more breaks the queue, so the queue's size is the safe choice
  * @nr_read: segments that the device reads, from iov[0]
  * @nr_write: segments that it writes, after those
  * @read_bytes: of the first
@@ -80,11 +108,18 @@ struct virtq_chain {
 	uint16_t descriptors;
 };
 
+/*
+ * @at: NULL: from the beginning. -EINVAL, with the reason in @broken: no ring can be there. A queue that is not
+ * ready has no chains, and what is pushed to one that is broken or not ready is dropped.
+ */
 int virtq_start(struct virtq *queue, const struct guest_memory *memory, const struct virtq_layout *layout,
 		const struct virtq_position *at);
 void virtq_stop(struct virtq *queue);
 
-/* 1 and a chain; 0: there is none; -EPROTO: the queue is broken, see @broken */
+/*
+ * Never more chains at a time than the queue is long: a device may count on that.
+ * 1 and a chain; 0: there is none; -EPROTO: the queue is broken, see @broken
+ */
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 /* The last chain popped was not looked at: it will come again. Only the last one, and before any other call. */
 void virtq_unpop(struct virtq *queue, const struct virtq_chain *chain);
