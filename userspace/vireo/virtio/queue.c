@@ -115,6 +115,39 @@ static void *guest_ptr(const struct virtq *queue, uint64_t addr, uint32_t len)
 	return memory_ptr(queue->memory, addr, len);
 }
 
+/* Positions of packed rings: 15 bits of index; the wrap counter */
+static uint16_t packed_add(const struct virtq *queue, uint16_t position, unsigned int n)
+{
+	unsigned int index = (position & ~WRAP) + n;
+
+	if (index >= queue->layout.size) {
+		index -= queue->layout.size;
+		position ^= WRAP;
+	}
+	return (uint16_t)((position & WRAP) | index);
+}
+
+static uint16_t packed_sub(const struct virtq *queue, uint16_t position, unsigned int n)
+{
+	unsigned int index = position & ~WRAP;
+
+	if (index < n) {
+		index += queue->layout.size;
+		position ^= WRAP;
+	}
+	return (uint16_t)((position & WRAP) | (index - n));
+}
+
+/* How far @to is after @from, both being places in two rounds of the ring */
+static unsigned int packed_distance(const struct virtq *queue, uint16_t from, uint16_t to)
+{
+	unsigned int size = queue->layout.size;
+	unsigned int a = (from & ~WRAP) + (from & WRAP ? 0 : size);
+	unsigned int b = (to & ~WRAP) + (to & WRAP ? 0 : size);
+
+	return b >= a ? b - a : b + 2 * size - a;
+}
+
 static int start_fails(struct virtq *queue, const char *why)
 {
 	broken(queue, why);
@@ -152,8 +185,10 @@ int virtq_start(struct virtq *queue, const struct guest_memory *memory, const st
 	if (set.packed && ((from.avail & ~WRAP) >= size || (from.used & ~WRAP) >= size ||
 			   (from.signalled & ~WRAP) >= size))
 		return start_fails(queue, "its position is outside the ring");
-	if (from.avail != from.used)
-		return start_fails(queue, "its position is in the midst of a chain");
+	queue->in_flight = set.packed ? packed_distance(queue, from.used, from.avail) :
+					(uint16_t)(from.avail - from.used);
+	if (queue->in_flight > size)
+		return start_fails(queue, "its positions are further apart than its size");
 
 	desc_bytes = (uint64_t)size * DESC_BYTES;
 	driver_bytes = set.packed ? 4 : sizeof(struct split_ring) + 2ULL * size + event;
@@ -293,39 +328,6 @@ static int split_pop(struct virtq *queue, struct virtq_chain *chain)
 	}
 	chain->descriptors = 1;
 	return 1;
-}
-
-/* Positions of packed rings: 15 bits of index; the wrap counter */
-static uint16_t packed_add(const struct virtq *queue, uint16_t position, unsigned int n)
-{
-	unsigned int index = (position & ~WRAP) + n;
-
-	if (index >= queue->layout.size) {
-		index -= queue->layout.size;
-		position ^= WRAP;
-	}
-	return (uint16_t)((position & WRAP) | index);
-}
-
-static uint16_t packed_sub(const struct virtq *queue, uint16_t position, unsigned int n)
-{
-	unsigned int index = position & ~WRAP;
-
-	if (index < n) {
-		index += queue->layout.size;
-		position ^= WRAP;
-	}
-	return (uint16_t)((position & WRAP) | (index - n));
-}
-
-/* How far @to is after @from, both being places in two rounds of the ring */
-static unsigned int packed_distance(const struct virtq *queue, uint16_t from, uint16_t to)
-{
-	unsigned int size = queue->layout.size;
-	unsigned int a = (from & ~WRAP) + (from & WRAP ? 0 : size);
-	unsigned int b = (to & ~WRAP) + (to & WRAP ? 0 : size);
-
-	return b >= a ? b - a : b + 2 * size - a;
 }
 
 static bool packed_available(const struct virtq *queue, uint64_t *rest)

@@ -44,8 +44,8 @@ struct virtq_layout {
  * @signalled: @used at the last notification
  * @signalled_valid: whether there was one
  *
- * Chains that were popped and not pushed are in neither: a device finishes them, or takes them
- * back with virtq_unpop(), before its state is read.
+ * Chains between @used and @avail are the device's: it finishes them, takes them back with
+ * virtq_unpop(), or has them in its own state.
  */
 struct virtq_position {
 	uint16_t avail, used, signalled;
@@ -121,7 +121,7 @@ void virtq_stop(struct virtq *queue);
  * 1 and a chain; 0: there is none; -EPROTO: the queue is broken, see @broken
  */
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
-/* The last chain popped was not looked at: it will come again. Only the last one, and before any other call. */
+/* Chains were not looked at and will come again: the last ones that were popped, the newest first */
 void virtq_unpop(struct virtq *queue, const struct virtq_chain *chain);
 /* Give it back; @written: bytes from the start of its writable part */
 void virtq_push(struct virtq *queue, const struct virtq_chain *chain, uint32_t written);
