@@ -18,6 +18,7 @@
  * @size: bytes of one element: 1, 2, 4, 8; for others @bytes
  * @count: elements
  * @bytes: it is a string of bytes, @size of them
+ * @truth: its elements are of type bool: nothing but 0 and 1 is loaded
  */
 struct state_field {
 	const char *name;
@@ -25,16 +26,20 @@ struct state_field {
 	uint32_t size;
 	uint32_t count;
 	bool bytes;
+	bool truth;
 };
 
+#define STATE_IS_BOOL(value) _Generic((value), bool: true, default: false)
 #define STATE_FIELD(type, member) \
-	{ #member, offsetof(type, member), sizeof(((type *)0)->member), 1, false }
+	{ #member, offsetof(type, member), sizeof(((type *)0)->member), 1, false, \
+	  STATE_IS_BOOL(((type *)0)->member) }
 #define STATE_ARRAY(type, member) \
 	{ #member, offsetof(type, member), sizeof(((type *)0)->member[0]), \
-	  sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), false }
+	  sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), false, \
+	  STATE_IS_BOOL(((type *)0)->member[0]) }
 #define STATE_BYTES(type, member) \
-	{ #member, offsetof(type, member), sizeof(((type *)0)->member), 1, true }
-#define STATE_END { NULL, 0, 0, 0, false }
+	{ #member, offsetof(type, member), sizeof(((type *)0)->member), 1, true, false }
+#define STATE_END { NULL, 0, 0, 0, false, false }
 
 /**
  * struct device_state - what there is to save of a device
@@ -55,18 +60,20 @@ struct device_state {
 	void (*load)(void *device);
 };
 
-/* A growing buffer; the first error stays and makes the rest no-ops. */
+#define STATE_NAME_MAX 31
+
+/* A growing buffer, all 0 at first; the first error stays and makes the rest no-ops. */
 struct state_buffer {
 	uint8_t *data;
 	size_t len, room;
 	int error;
 };
 
-/* Append the block of one device */
+/* Append the block of one device; @name has at most STATE_NAME_MAX characters */
 void state_save(struct state_buffer *out, const char *name, unsigned int instance,
 		const struct device_state *state, void *device);
 /*
- * Load the block of one device from @data: -ENOENT: none of that name and instance; -EOPNOTSUPP: of another version;
+ * Load the block of one device from @data, which are blocks and nothing else: -ENOENT: none of that name and instance; -EOPNOTSUPP: of another version;
  * -EINVAL: malformed, or check() refuses. Nothing has changed unless it returns 0.
  */
 int state_load(const void *data, size_t len, const char *name, unsigned int instance,
