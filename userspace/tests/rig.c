@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +32,28 @@ static void request(void *host, enum board_request what, int status)
 	rig->requests++;
 }
 
+static void event(void *host, const char *name, const char *text)
+{
+	struct rig *rig = host;
+
+	(void)text;
+	snprintf(rig->event, sizeof(rig->event), "%s", name);
+}
+
+static void pause_machine(void *host, const char *reason)
+{
+	struct rig *rig = host;
+
+	(void)reason;
+	__atomic_fetch_add(&rig->pauses, 1, __ATOMIC_RELAXED);
+}
+
 static const struct board_host host_ops = {
 	.send_msi = send_msi,
 	.extint = extint,
 	.request = request,
+	.event = event,
+	.pause = pause_machine,
 };
 
 static uint64_t now(void *arg)

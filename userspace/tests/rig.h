@@ -26,6 +26,8 @@ struct rig_msi {
  * @request: last request
  * @status: its status
  * @requests: how many
+ * @event: name of the last event
+ * @pauses: how often the machine was to be paused
  * @line: levels of the interrupt lines, if rig_lines() was called
  * @rises: how often each rose
  */
@@ -41,6 +43,8 @@ struct rig {
 	enum board_request request;
 	int status;
 	unsigned int requests;
+	char event[32];
+	unsigned int pauses;
 	bool line[BOARD_GSIS];
 	unsigned int rises[BOARD_GSIS];
 };

@@ -79,6 +79,32 @@ void board_reset(struct board *board)
 }
 
 /**
+ * board_stop() - devices come to rest: a pause or the machine's end
+ * @board: the board, not locked; no vCPU runs
+ */
+void board_stop(struct board *board)
+{
+	struct device *device;
+
+	for (device = board->devices; device; device = device->next)
+		if (device->ops->stop)
+			device->ops->stop(device);
+}
+
+/**
+ * board_start() - devices go on
+ * @board: the board, stopped before; not locked
+ */
+void board_start(struct board *board)
+{
+	struct device *device;
+
+	for (device = board->devices; device; device = device->next)
+		if (device->ops->start)
+			device->ops->start(device);
+}
+
+/**
  * board_request() - a guest's wish about the whole machine
  * @board: the board, locked
  * @request: reset, power-off or exit

@@ -73,7 +73,8 @@ enum board_request {
  *	     belongs to BOARD_EXIT. Returns before that has happened.
  *
  * @event: tell those who watch the machine of @name ("disk-full"), with a sentence; any thread
- * @pause: stop the machine until somebody resumes it; any thread. Returns before that has happened
+ * @pause: stop the machine until somebody resumes it; any thread. Returns before that has happened. @reason: a word,
+ *	   such as "disk-full"
  * @ioeventfd: signal @fd when the guest writes @len bytes (0: any) at @addr of memory; -EOPNOTSUPP if
  *	       there is no such thing: the write then comes to the bus. @on: add or remove
  *
@@ -84,7 +85,7 @@ struct board_host {
 	void (*extint)(void *host, bool level);
 	void (*request)(void *host, enum board_request request, int status);
 	void (*event)(void *host, const char *name, const char *text);
-	void (*pause)(void *host);
+	void (*pause)(void *host, const char *reason);
 	int (*ioeventfd)(void *host, int fd, uint64_t addr, unsigned int len, bool on);
 };
 
@@ -121,6 +122,8 @@ void board_destroy(struct board *board);
 void board_plug(struct board *board, struct device *device, const char *name,
 		const struct device_ops *ops);
 void board_reset(struct board *board);
+void board_stop(struct board *board);
+void board_start(struct board *board);
 void board_request(struct board *board, enum board_request request, int status);
 void vireo_irq_set(struct board *board, unsigned int gsi, bool level);
 

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "machine.h"
+#include "rundir.h"
 #include "dev/debug.h"
 #include "util.h"
 
@@ -25,8 +26,9 @@ static const char help_text[] =
 "                     a further module, with its text (Multiboot, PVH); repeatable\n"
 "  --memory SIZE      memory, in MiB or with K, M, G (default: 512M)\n"
 "  --cpus N           virtual processors (default: 1)\n"
-"  --name NAME        name for logs and tools\n"
-"  --console WHERE    serial port: \"stdio\" (default), \"pty\", or \"file:PATH\"\n"
+"  --name NAME        name for logs and tools (default: vm-PID)\n"
+"  --console WHERE    serial port: \"stdio\" (default), \"pty\", \"file:PATH\", or\n"
+"                     \"socket\": for \"vireo console\" only\n"
 "  --no-reboot        end when the guest resets, instead of starting it again\n"
 "  --fw-cfg NAME=FILE a file for the guest in fw_cfg; repeatable\n"
 "  --test-device      a device for bare-metal test programs (QEMU's pc-testdev)\n"
@@ -178,17 +180,17 @@ static int add_fw_cfg(struct machine_config *config, char *text)
 
 static int set_name(struct machine_config *config, const char *text)
 {
-	if (strlen(text) >= sizeof(((struct vireo_vm_config *)NULL)->name))
-		return usage("a name has at most 31 bytes", text);
+	if (!rundir_name_valid(text))
+		return usage("a name has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"", text);
 	config->name = text;
 	return 0;
 }
 
 static int set_console(struct machine_config *config, const char *text)
 {
-	if (strcmp(text, "stdio") && strcmp(text, "pty") &&
+	if (strcmp(text, "stdio") && strcmp(text, "pty") && strcmp(text, "socket") &&
 	    (strncmp(text, "file:", 5) || !text[5]))
-		return usage("a console is \"stdio\", \"pty\" or \"file:PATH\"", text);
+		return usage("a console is \"stdio\", \"pty\", \"file:PATH\" or \"socket\"", text);
 	config->console = text;
 	return 0;
 }

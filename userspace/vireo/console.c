@@ -160,7 +160,10 @@ static void *output(void *arg)
 		console->writing = true;
 		pthread_mutex_unlock(&console->lock);
 
-		write_out(console, bytes, n);
+		if (console->host.viewers)
+			console->host.viewers(console->host.opaque, bytes, n);
+		if (console->out >= 0)
+			write_out(console, bytes, n);
 		if (refused)
 			console->host.writable(console->host.opaque);
 
@@ -232,6 +235,24 @@ size_t console_read(void *opaque, uint8_t *bytes, size_t n)
 	pthread_mutex_unlock(&console->lock);
 	if (resume)
 		loop_watch(console->loop, console->in, true);
+	return n;
+}
+
+/**
+ * console_type() - bytes of a viewer, for the guest
+ * @console: the console
+ * @bytes: they
+ * @n: how many
+ *
+ * Return: how many were taken.
+ */
+size_t console_type(struct console *console, const uint8_t *bytes, size_t n)
+{
+	pthread_mutex_lock(&console->lock);
+	n = ring_put(&console->rx, bytes, n);
+	pthread_mutex_unlock(&console->lock);
+	if (n)
+		console->host.readable(console->host.opaque);
 	return n;
 }
 
@@ -358,11 +379,11 @@ static int open_stdio(struct console *console)
 
 /**
  * console_open() - open a console
- * @where: "stdio", "pty" or "file:PATH"
+ * @where: "stdio", "pty", "file:PATH", or "socket" for viewers only
  * @host: who is to be told what
  * @out: the console
  *
- * Return: 0; -EINVAL if @where is none of the three; or another negative errno.
+ * Return: 0; -EINVAL if @where is none of them; or another negative errno.
  */
 int console_open(const char *where, const struct console_host *host, struct console **out)
 {
@@ -392,7 +413,7 @@ int console_open(const char *where, const struct console_host *host, struct cons
 		console->out = open(where + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		console->close_out = true;
 		r = console->out < 0 ? -errno : 0;
-	} else {
+	} else if (strcmp(where, "socket")) {
 		r = -EINVAL;
 	}
 	if (r)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The console: standard input and output, a pseudo-terminal, or a file.
+ * The console: standard input and output, a pseudo-terminal, a file, or nothing but viewers.
+ *
+ * Whichever it is, viewers ("vireo console") see a copy of what the guest writes, and may type.
  *
  * Towards the serial port nothing here blocks. Output goes to a buffer that a
  * thread of the console's own empties; input is read by the event loop into
@@ -21,7 +23,8 @@ struct loop;
  * @readable: there is input again, after console_read() had given too little
  * @writable: output is taken again, after console_write() had taken too little
  * @quit: somebody typed Ctrl-A x
- * @opaque: handed to all three
+ * @viewers: a copy of output, for those who watch; may be NULL
+ * @opaque: handed to all of them
  *
  * None is called from within console_read() and console_write().
  */
@@ -29,6 +32,7 @@ struct console_host {
 	void (*readable)(void *opaque);
 	void (*writable)(void *opaque);
 	void (*quit)(void *opaque);
+	void (*viewers)(void *opaque, const uint8_t *bytes, size_t n);
 	void *opaque;
 };
 
@@ -38,6 +42,7 @@ int console_open(const char *where, const struct console_host *host, struct cons
 int console_start(struct console *console, struct loop *loop);
 void console_close(struct console *console);
 size_t console_write(void *console, const uint8_t *bytes, size_t n);
+size_t console_type(struct console *console, const uint8_t *bytes, size_t n);
 size_t console_read(void *console, uint8_t *bytes, size_t n);
 
 #endif /* VIREO_CONSOLE_H */

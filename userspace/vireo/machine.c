@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "control.h"
 #include "cpuid.h"
 #include "open.h"
 #include "screen.h"
@@ -82,10 +83,24 @@ static void host_request(void *host, enum board_request request, int status)
 	}
 }
 
+static void host_event(void *host, const char *name, const char *text)
+{
+	struct machine *machine = host;
+
+	control_event(machine->server, name, text);
+}
+
+static void host_pause(void *host, const char *reason)
+{
+	machine_pause(host, reason);
+}
+
 static const struct board_host board_host = {
 	.send_msi = host_send_msi,
 	.extint = host_extint,
 	.request = host_request,
+	.event = host_event,
+	.pause = host_pause,
 };
 
 static void console_readable(void *opaque)
@@ -93,7 +108,8 @@ static void console_readable(void *opaque)
 	struct machine *machine = opaque;
 
 	board_lock(&machine->board);
-	uart_readable(machine->uart);
+	if (!machine->quiet)
+		uart_readable(machine->uart);
 	board_unlock(&machine->board);
 }
 
@@ -102,13 +118,21 @@ static void console_writable(void *opaque)
 	struct machine *machine = opaque;
 
 	board_lock(&machine->board);
-	uart_writable(machine->uart);
+	if (!machine->quiet)
+		uart_writable(machine->uart);
 	board_unlock(&machine->board);
 }
 
 static void console_quit(void *opaque)
 {
 	machine_request(opaque, MACHINE_END, EXIT_OK, NULL);
+}
+
+static void console_viewers(void *opaque, const uint8_t *bytes, size_t n)
+{
+	struct machine *machine = opaque;
+
+	control_output(machine->server, bytes, n);
 }
 
 static size_t line_send(void *opaque, const uint8_t *bytes, size_t n)
@@ -146,8 +170,6 @@ static void timers_ready(void *opaque)
 void machine_request(struct machine *machine, enum machine_request request, int status,
 		     struct cpu *faulty)
 {
-	uint64_t one = 1;
-
 	pthread_mutex_lock(&machine->control_lock);
 	/* A reset gives way to an end that is asked for before it is done. */
 	if (machine->request == MACHINE_NOTHING || machine->request == MACHINE_RESET) {
@@ -158,9 +180,7 @@ void machine_request(struct machine *machine, enum machine_request request, int 
 			__atomic_store_n(&machine->state, MACHINE_STOPPED, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&machine->control_lock);
-	/* It can only fail by being readable already. */
-	if (write(machine->wake, &one, sizeof(one)) < 0)
-		one = 0;
+	machine_wake(machine);
 }
 
 static bool all_parked(const struct machine *machine)
@@ -296,7 +316,7 @@ static int create_vm(struct machine *machine)
 			     (unsigned long long)(config->memory / MIB), info->phys_bits);
 		return EXIT_USAGE;
 	}
-	r = vireo_vm_create(machine->vireo, config->name,
+	r = vireo_vm_create(machine->vireo, machine->name,
 			    config->hybrid ? VIREO_VM_HYBRID : 0, &machine->vm);
 	if (r) {
 		explain_vm_create(r);
@@ -419,7 +439,7 @@ static int plug_devices(struct machine *machine)
 	if (!r)
 		r = rtc_create(board, rtc_wall_clock);
 	if (!r)
-		r = acpi_pm_create(board, NULL);
+		r = acpi_pm_create(board, &machine->acpi_pm);
 	if (!r)
 		r = i8042_create(board);
 	if (!r)
@@ -467,14 +487,14 @@ static int create_board(struct machine *machine)
 static int create_console(struct machine *machine)
 {
 	struct console_host host = {
-		console_readable, console_writable, console_quit, machine,
+		console_readable, console_writable, console_quit, console_viewers, machine,
 	};
 	int r;
 
 	r = console_open(machine->config->console, &host, &machine->console);
 	if (r) {
 		report_error("console %s: %s", machine->config->console, r == -EINVAL ?
-			     "it is \"stdio\", \"pty\" or \"file:PATH\"" : strerror(-r));
+			     "it is \"stdio\", \"pty\", \"file:PATH\" or \"socket\"" : strerror(-r));
 		return EXIT_USAGE;
 	}
 	r = loop_init(&machine->loop);
@@ -516,7 +536,7 @@ static int reset_cpus(struct machine *machine)
 static void go(struct machine *machine)
 {
 	pthread_mutex_lock(&machine->control_lock);
-	if (machine->request == MACHINE_NOTHING) {
+	if (machine->request == MACHINE_NOTHING && !machine->want_paused) {
 		__atomic_store_n(&machine->state, MACHINE_RUNNING, __ATOMIC_RELEASE);
 		pthread_cond_broadcast(&machine->control);
 	}
@@ -571,14 +591,16 @@ static int serve_request(struct machine *machine)
 	enum machine_request request;
 	unsigned int i;
 	uint64_t count;
+	bool running;
 	int r;
 
 	if (read(machine->wake, &count, sizeof(count)) < 0)
 		return -1;
 	pthread_mutex_lock(&machine->control_lock);
 	request = machine->request;
+	running = machine->state == MACHINE_RUNNING;
 	pthread_mutex_unlock(&machine->control_lock);
-	if (request == MACHINE_NOTHING)
+	if (request == MACHINE_NOTHING && running)
 		return -1;
 
 	if (wait_parked(machine)) {
@@ -588,12 +610,22 @@ static int serve_request(struct machine *machine)
 		_exit(EXIT_FAULT);
 	}
 	switch (request) {
+	case MACHINE_NOTHING:
+		machine_serve_pause(machine);
+		go(machine);
+		return -1;
 	case MACHINE_RESET:
 		if (machine->config->no_reboot)
 			return EXIT_OK;
 		r = reset(machine);
-		return r ? r : -1;
+		if (r)
+			return r;
+		control_event(machine->server, "reset", "the machine starts again");
+		/* A pause that was asked for meanwhile. */
+		machine_wake(machine);
+		return -1;
 	case MACHINE_FAULT:
+		control_event(machine->server, "fault", "the guest cannot go on; the launcher says why");
 		terminal_restore();
 		dump_fault(machine, machine->faulty);
 		return EXIT_FAULT;
@@ -724,6 +756,8 @@ static void machine_destroy(struct machine *machine)
 		loop_destroy(&machine->loop);
 	}
 	console_close(machine->console);
+	control_close(machine->server);
+	vireo_blocks_free(&machine->clock);
 	if (machine->config->stats)
 		dump_stats(machine);
 	if (machine->has_board)
@@ -754,6 +788,10 @@ static struct machine *machine_new(const struct machine_config *config)
 	if (!machine)
 		return NULL;
 	machine->config = config;
+	if (config->name)
+		snprintf(machine->name, sizeof(machine->name), "%s", config->name);
+	else
+		snprintf(machine->name, sizeof(machine->name), "vm-%d", (int)getpid());
 	machine->state = MACHINE_STOPPED;
 	machine->kernel.fd = -1;
 	for (i = 0; i < BOOT_MODULES_MAX; i++)
@@ -763,6 +801,17 @@ static struct machine *machine_new(const struct machine_config *config)
 	pthread_cond_init(&machine->control, NULL);
 	machine->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return machine;
+}
+
+static void tell_end(struct machine *machine, int status)
+{
+	char text[64];
+
+	if (machine->ended_by)
+		snprintf(text, sizeof(text), "the machine was ended by signal %d", machine->ended_by);
+	else
+		snprintf(text, sizeof(text), "the machine has ended with status %d", status);
+	control_event(machine->server, "stopped", text);
 }
 
 /* As the shell expects of a program that a signal has ended. */
@@ -795,6 +844,8 @@ int machine_run(const struct machine_config *config)
 	}
 	status = catch_signals(machine) ? EXIT_FAULT : 0;
 	if (!status)
+		status = machine_control_open(machine);
+	if (!status)
 		status = open_files(machine);
 	if (!status)
 		status = create_memory(machine);
@@ -806,10 +857,15 @@ int machine_run(const struct machine_config *config)
 		status = create_board(machine);
 	if (!status)
 		status = create_console(machine);
+	if (!status && control_start(machine->server)) {
+		report_error("no thread for the control socket");
+		status = EXIT_FAULT;
+	}
 	if (!status)
 		status = start_cpus(machine);
 	if (!status) {
 		status = serve(machine);
+		tell_end(machine, status);
 		end_cpus(machine);
 		if (dump_screen(machine) && !status)
 			status = EXIT_FAULT;

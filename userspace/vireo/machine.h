@@ -28,12 +28,15 @@
 #include "memory.h"
 #include "util.h"
 
+struct acpi_pm;
+struct control;
 struct ioapic;
 struct machine;
 struct pic;
 struct uart;
 
 #define MACHINE_FW_CFG_MAX 32
+#define MACHINE_REASON_BYTES 32
 
 /**
  * struct machine_config - what the command line says
@@ -127,6 +130,7 @@ struct cpu {
  * @pic: of them
  * @ioapic: of them
  * @uart: of them
+ * @acpi_pm: of them
  * @console: where @uart leads
  * @loop: the event loop
  * @has_loop: @loop is initialised
@@ -136,10 +140,18 @@ struct cpu {
  * @cpu: the vCPUs
  * @nr_cpus: how many
  * @extint: the 8259's output, for vCPU 0
+ * @name: config's, or made up
+ * @server: of the control socket; NULL: there is none
+ * @control_stop: see control_commands.c
+ * @quiet: paused, as far as devices are concerned; protected by the board's lock
+ * @clock: the paravirtual clock, while the machine is paused
  * @control_lock: protects the following
  * @control: signalled when any of them changes
  * @state: may be read without the lock
  * @request: what is asked for; the first one counts until it is done
+ * @want_paused: it shall rest; a request is served all the same
+ * @paused: it does
+ * @pause_reason: why
  * @status: exit status that goes with it
  * @faulty: vCPU that asks, with MACHINE_FAULT
  * @wake: eventfd: there is a request
@@ -156,6 +168,7 @@ struct machine {
 	struct pic *pic;
 	struct ioapic *ioapic;
 	struct uart *uart;
+	struct acpi_pm *acpi_pm;
 	struct console *console;
 	struct loop loop;
 	bool has_loop;
@@ -165,11 +178,19 @@ struct machine {
 	struct cpu cpu[VIREO_MAX_VCPUS];
 	unsigned int nr_cpus;
 	int extint;
+	char name[32];
+	struct control *server;
+	uint64_t control_stop;
+	bool quiet;
+	struct vireo_blocks clock;
 
 	pthread_mutex_t control_lock;
 	pthread_cond_t control;
 	enum machine_state state;
 	enum machine_request request;
+	bool want_paused;
+	bool paused;
+	char pause_reason[MACHINE_REASON_BYTES];
 	int status;
 	struct cpu *faulty;
 	int wake;
@@ -185,6 +206,16 @@ static inline enum machine_state machine_state(const struct machine *machine)
 {
 	return __atomic_load_n(&machine->state, __ATOMIC_ACQUIRE);
 }
+
+/* pause.c */
+void machine_wake(struct machine *machine);
+void machine_pause(struct machine *machine, const char *reason);
+void machine_resume(struct machine *machine);
+bool machine_is_paused(struct machine *machine, bool *settled, char *reason);
+void machine_serve_pause(struct machine *machine);
+
+/* control_commands.c */
+int machine_control_open(struct machine *machine);
 
 /* cpu.c */
 int cpu_start(struct cpu *cpu);

@@ -71,20 +71,20 @@ void timers_destroy(struct timers *timers)
  */
 uint64_t timers_now(const struct timers *timers)
 {
-	return timers->now(timers->now_arg);
+	return timers->stopped ? timers->stood : timers->now(timers->now_arg) - timers->lag;
 }
 
 static void program(struct timers *timers)
 {
 	struct itimerspec when = { 0 };
 
-	if (timers->fd < 0 || !timers->head)
+	if (timers->fd < 0 || !timers->head || timers->stopped)
 		return;
 	if (timers->programmed && timers->programmed <= timers->head->deadline)
 		return;
 	timers->programmed = timers->head->deadline ? timers->head->deadline : 1;
-	when.it_value.tv_sec = (time_t)(timers->programmed / NSEC_PER_SEC);
-	when.it_value.tv_nsec = (long)(timers->programmed % NSEC_PER_SEC);
+	when.it_value.tv_sec = (time_t)((timers->programmed + timers->lag) / NSEC_PER_SEC);
+	when.it_value.tv_nsec = (long)((timers->programmed + timers->lag) % NSEC_PER_SEC);
 	timerfd_settime(timers->fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -159,6 +159,8 @@ void timers_run(struct timers *timers)
 	if (timers->fd >= 0 && read(timers->fd, &expirations, sizeof(expirations)) < 0)
 		expirations = 0;
 	timers->programmed = 0;
+	if (timers->stopped)
+		return;
 	timers->run++;
 
 	/* Firing may change the list anywhere: begin again after each. */
@@ -174,5 +176,27 @@ void timers_run(struct timers *timers)
 		timer->fire(timer->opaque);
 		link = &timers->head;
 	}
+	program(timers);
+}
+
+/**
+ * timers_stop() - no time passes for devices from now on
+ * @timers: the timers, running
+ */
+void timers_stop(struct timers *timers)
+{
+	timers->stood = timers_now(timers);
+	timers->stopped = true;
+}
+
+/**
+ * timers_start() - time goes on where it stood
+ * @timers: the timers, stopped
+ */
+void timers_start(struct timers *timers)
+{
+	timers->stopped = false;
+	timers->lag = timers->now(timers->now_arg) - timers->stood;
+	timers->programmed = 0;
 	program(timers);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Deadlines of devices, in nanoseconds of CLOCK_MONOTONIC.
+ * Deadlines of devices, in nanoseconds of CLOCK_MONOTONIC less the time for which it was stopped.
  *
  * One ordered list and one timerfd. The board's lock protects all of it, and
  * is held while a timer fires.
@@ -36,6 +36,9 @@ struct timer {
  * @head: earliest deadline first
  * @run: counts timers_run()
  * @programmed: what @fd is set to, 0 if to nothing
+ * @stopped: the clock stands, at @stood
+ * @stood: when it was stopped
+ * @lag: how long it has stood before
  * @now: the clock; tests bring their own
  * @now_arg: handed to @now
  */
@@ -44,6 +47,9 @@ struct timers {
 	struct timer *head;
 	uint64_t run;
 	uint64_t programmed;
+	bool stopped;
+	uint64_t stood;
+	uint64_t lag;
 	uint64_t (*now)(void *arg);
 	void *now_arg;
 };
@@ -53,6 +59,8 @@ void timers_init_manual(struct timers *timers, uint64_t (*now)(void *arg), void 
 void timers_destroy(struct timers *timers);
 uint64_t timers_now(const struct timers *timers);
 void timers_run(struct timers *timers);
+void timers_stop(struct timers *timers);
+void timers_start(struct timers *timers);
 void timer_init(struct timer *timer, void (*fire)(void *opaque), void *opaque);
 void timer_arm(struct timers *timers, struct timer *timer, uint64_t deadline);
 void timer_cancel(struct timers *timers, struct timer *timer);

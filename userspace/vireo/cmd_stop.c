@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vireo stop: the power button, and if that does not help, the plug. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+#include "command.h"
+#include "util.h"
+
+#define TIMEOUT_DEFAULT	90
+#define TIMEOUT_MAX	86400
+
+static const char help_text[] =
+"Usage: vireo stop [OPTION]... NAME\n"
+"Press a machine's power button, wait until it has switched itself off, and\n"
+"end it if it does not.\n"
+"\n"
+"  --timeout S  seconds to wait before it is ended (default: 90)\n"
+"  --hard       end it at once\n"
+"  --help       this text\n";
+
+static const struct option options[] = {
+	{ "timeout", required_argument, NULL, 't' },
+	{ "hard", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* The machine has ended when its last event has come, or its launcher is gone. */
+static void wait_end(struct client_link *link)
+{
+	const char *name;
+	json_t *object;
+	bool ended;
+
+	do {
+		object = client_receive(link, CLIENT_FOREVER, NULL);
+		name = object ? json_string_value(json_object_get(object, "event")) : NULL;
+		ended = !object || (name && !strcmp(name, "stopped"));
+		if (object)
+			json_decref(object);
+	} while (!ended);
+	/* It closes the connection when the name is free again. */
+	while ((object = client_receive(link, CLIENT_FOREVER, NULL)))
+		json_decref(object);
+}
+
+static int stop(const char *name, bool hard, uint64_t timeout)
+{
+	struct client_link link;
+	json_t *request;
+	int r;
+
+	r = client_connect(&link, name);
+	if (r)
+		return r;
+	if (hard)
+		request = json_pack("{s:s,s:b}", "command", "stop", "hard", 1);
+	else
+		request = json_pack("{s:s,s:I}", "command", "stop", "timeout", (json_int_t)timeout);
+	r = client_request(&link, json_pack("{s:s}", "command", "events"), NULL);
+	if (!r)
+		r = client_request(&link, request, NULL);
+	else
+		json_decref(request);
+	if (!r)
+		wait_end(&link);
+	client_disconnect(&link);
+	return r;
+}
+
+static int run(int argc, char **argv)
+{
+	uint64_t timeout = TIMEOUT_DEFAULT;
+	bool hard = false;
+	int option;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 't':
+			if (parse_number(optarg, TIMEOUT_MAX, &timeout)) {
+				report_error("%s: not a number of seconds", optarg);
+				return EXIT_USAGE;
+			}
+			break;
+		case 'f':
+			hard = true;
+			break;
+		case 'h':
+			fputs(help_text, stdout);
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (argc - optind != 1) {
+		report_error("the name of one machine is needed; see \"vireo stop --help\"");
+		return EXIT_USAGE;
+	}
+	return stop(argv[optind], hard, timeout);
+}
+
+VIREO_COMMAND("stop", "switch a machine off: its power button, then the plug", run);

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the commands of the control socket mean for a machine. All of this runs on the server's thread.
+ *
+ * A command that takes time is asked again and again until it is done; so none of them blocks, and a client
+ * that goes away takes its wish with it, though not what was already begun.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "control.h"
+#include "dev/acpi_pm.h"
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- Questions ---- */
+
+static json_t *query_status(struct machine *machine)
+{
+	char reason[MACHINE_REASON_BYTES];
+	bool settled, paused = machine_is_paused(machine, &settled, reason);
+	json_t *status;
+
+	status = json_pack("{s:s,s:i,s:s,s:b}", "name", machine->name, "pid", (int)getpid(), "state",
+			   paused ? "paused" : "running", "stopping", machine->control_stop != 0);
+	if (status && paused)
+		json_object_set_new(status, "reason", json_string(reason));
+	return status;
+}
+
+static json_t *query_config(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	json_t *modules = json_array(), *object;
+	unsigned int i;
+
+	for (i = 0; i < config->nr_modules; i++)
+		json_array_append_new(modules, json_string(config->modules[i].path));
+	object = json_pack("{s:s,s:s*,s:s*,s:I,s:i,s:s*,s:b,s:b}", "name", machine->name, "kernel", config->kernel,
+			   "cmdline", config->cmdline, "memory", (json_int_t)config->memory, "cpus",
+			   (int)config->cpus, "console", config->console, "no-reboot", config->no_reboot, "hybrid",
+			   config->hybrid);
+	if (object)
+		json_object_set(object, "modules", modules);
+	json_decref(modules);
+	return object;
+}
+
+static json_t *query_cpus(struct machine *machine)
+{
+	json_t *list = json_array(), *cpu;
+	struct vireo_stats stats;
+	unsigned int i, reason;
+	uint64_t exits;
+
+	for (i = 0; i < machine->nr_cpus; i++) {
+		if (vireo_vcpu_get_stats(machine->cpu[i].vcpu, &stats))
+			continue;
+		for (exits = 0, reason = 0; reason < VIREO_STATS_EXITS; reason++)
+			exits += stats.exits[reason];
+		cpu = json_pack("{s:i,s:I,s:I,s:I,s:I}", "cpu", (int)i, "entries", (json_int_t)stats.entries,
+				"exits", (json_int_t)exits, "user-exits", (json_int_t)stats.user_exits, "injected",
+				(json_int_t)stats.injected);
+		json_array_append_new(list, cpu);
+	}
+	return list;
+}
+
+static uint64_t resident_bytes(void)
+{
+	unsigned long long size, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu %llu", &size, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static json_t *query_memory(struct machine *machine)
+{
+	return json_pack("{s:I,s:I}", "bytes", (json_int_t)machine->memory.total, "resident",
+			 (json_int_t)resident_bytes());
+}
+
+static json_t *query_devices(struct machine *machine)
+{
+	const struct device *device;
+	json_t *list = json_array();
+
+	/* Devices are plugged in before the first client is served, and stay. */
+	for (device = machine->board.devices; device; device = device->next)
+		json_array_append_new(list, json_pack("{s:s,s:b}", "name", device->name, "state",
+						      device->ops->state != NULL));
+	return list;
+}
+
+static json_t *query(struct machine *machine, const struct protocol_request *request)
+{
+	static const struct {
+		const char *what;
+		json_t *(*answer)(struct machine *machine);
+	} questions[] = {
+		{ "status", query_status },	{ "config", query_config },	{ "cpus", query_cpus },
+		{ "memory", query_memory },	{ "devices", query_devices },
+	};
+	const char *what = protocol_string(request, "what");
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(questions); i++)
+		if (!strcmp(what, questions[i].what))
+			return protocol_result(questions[i].answer(machine));
+	return protocol_error("bad-member", "\"what\" is status, config, cpus, memory or devices");
+}
+
+/* ---- Wishes ---- */
+
+static json_t *set_paused(struct machine *machine, bool want, bool again)
+{
+	bool settled, paused;
+
+	if (!again) {
+		if (want)
+			machine_pause(machine, "user");
+		else
+			machine_resume(machine);
+	}
+	paused = machine_is_paused(machine, &settled, NULL);
+	/* Should somebody else want the opposite meanwhile, theirs is the later wish. */
+	return settled || paused == want ? protocol_result(NULL) : NULL;
+}
+
+static json_t *reset(struct machine *machine)
+{
+	machine_request(machine, MACHINE_RESET, EXIT_OK, NULL);
+	return protocol_result(NULL);
+}
+
+static json_t *stop(struct machine *machine, const struct protocol_request *request)
+{
+	int64_t timeout = protocol_integer(request, "timeout", -1);
+	bool settled;
+
+	if (protocol_flag(request, "hard")) {
+		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
+		return protocol_result(NULL);
+	}
+	if (machine_is_paused(machine, &settled, NULL))
+		return protocol_error("paused", "a paused guest does not see the button: resume it first, or stop it hard");
+	board_lock(&machine->board);
+	acpi_pm_power_button(machine->acpi_pm);
+	board_unlock(&machine->board);
+	if (timeout >= 0)
+		machine->control_stop = now_ms() + (uint64_t)timeout * 1000;
+	return protocol_result(NULL);
+}
+
+static json_t *command(void *opaque, const struct protocol_request *request, bool again)
+{
+	const char *name = request->command->name;
+	struct machine *machine = opaque;
+
+	if (!strcmp(name, "query"))
+		return query(machine, request);
+	if (!strcmp(name, "pause"))
+		return set_paused(machine, true, again);
+	if (!strcmp(name, "resume"))
+		return set_paused(machine, false, again);
+	if (!strcmp(name, "reset"))
+		return reset(machine);
+	if (!strcmp(name, "stop"))
+		return stop(machine, request);
+	return protocol_error("no-balloon", "the machine has no balloon (vireo run --balloon)");
+}
+
+/* @control_stop: when a guest that does not react to its button is ended; 0: never. */
+static int tick(void *opaque)
+{
+	struct machine *machine = opaque;
+	uint64_t now;
+
+	if (!machine->control_stop)
+		return -1;
+	now = now_ms();
+	if (now < machine->control_stop)
+		return (int)(machine->control_stop - now);
+	machine->control_stop = 0;
+	machine_request(machine, MACHINE_END, EXIT_OK, NULL);
+	return -1;
+}
+
+static size_t input(void *opaque, const uint8_t *bytes, size_t n)
+{
+	struct machine *machine = opaque;
+
+	return console_type(machine->console, bytes, n);
+}
+
+/**
+ * machine_control_open() - give a machine its control socket
+ * @machine: the machine; control_start() lets clients in
+ *
+ * Return: 0, or the exit status; a message is out.
+ */
+int machine_control_open(struct machine *machine)
+{
+	static const struct control_ops ops = { command, tick, input };
+
+	return control_open(machine->name, machine->config->name, &ops, machine, &machine->server) ? EXIT_USAGE : 0;
+}

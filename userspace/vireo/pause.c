@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A machine at rest: no vCPU runs, no device does anything, no time passes.
+ *
+ * Any thread may ask for it; the main thread does it, since only that one can wait for vCPUs and for devices. What
+ * the guest could tell time by stands still: the timers of devices, and the paravirtual clock, which is read before
+ * and set again afterwards. The time-stamp counter is the host's and goes on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "control.h"
+#include "dev/uart.h"
+
+/**
+ * machine_wake() - have the main thread look what is asked for
+ * @machine: the machine
+ */
+void machine_wake(struct machine *machine)
+{
+	uint64_t one = 1;
+
+	/* It can only fail by being readable already. */
+	if (write(machine->wake, &one, sizeof(one)) < 0)
+		one = 0;
+}
+
+/**
+ * machine_pause() - ask for rest; it is not there yet on return
+ * @machine: the machine
+ * @reason: why, a word for status and events; the first one counts
+ */
+void machine_pause(struct machine *machine, const char *reason)
+{
+	pthread_mutex_lock(&machine->control_lock);
+	if (!machine->want_paused) {
+		machine->want_paused = true;
+		snprintf(machine->pause_reason, sizeof(machine->pause_reason), "%s", reason);
+		if (machine->state == MACHINE_RUNNING)
+			__atomic_store_n(&machine->state, MACHINE_STOPPED, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&machine->control_lock);
+	machine_wake(machine);
+}
+
+/**
+ * machine_resume() - let it go on
+ * @machine: the machine
+ */
+void machine_resume(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->control_lock);
+	machine->want_paused = false;
+	pthread_mutex_unlock(&machine->control_lock);
+	machine_wake(machine);
+}
+
+/**
+ * machine_is_paused() - whether it rests
+ * @machine: the machine
+ * @settled: set to whether that is what was last asked for
+ * @reason: MACHINE_REASON_BYTES for why; may be NULL
+ *
+ * Return: true from the moment when nothing moves any more.
+ */
+bool machine_is_paused(struct machine *machine, bool *settled, char *reason)
+{
+	bool paused;
+
+	pthread_mutex_lock(&machine->control_lock);
+	paused = machine->paused;
+	*settled = paused == machine->want_paused;
+	if (reason)
+		memcpy(reason, machine->pause_reason, MACHINE_REASON_BYTES);
+	pthread_mutex_unlock(&machine->control_lock);
+	return paused;
+}
+
+static void rest(struct machine *machine)
+{
+	int r;
+
+	board_stop(&machine->board);
+	board_lock(&machine->board);
+	timers_stop(&machine->board.timers);
+	machine->quiet = true;
+	board_unlock(&machine->board);
+	vireo_blocks_free(&machine->clock);
+	r = vireo_vm_get_state(machine->vm, 1ULL << VIREO_BLOCK_CLOCK, &machine->clock);
+	if (r)
+		report_note("the guest's clock cannot be stopped: %s", strerror(-r));
+}
+
+static void go_on(struct machine *machine)
+{
+	int r = machine->clock.len ? vireo_vm_set_state(machine->vm, &machine->clock) : 0;
+
+	if (r)
+		report_note("the guest's clock cannot be set: %s", strerror(-r));
+	board_lock(&machine->board);
+	timers_start(&machine->board.timers);
+	machine->quiet = false;
+	board_unlock(&machine->board);
+	board_start(&machine->board);
+	/* What has come, or was let through, meanwhile. */
+	board_lock(&machine->board);
+	uart_readable(machine->uart);
+	uart_writable(machine->uart);
+	board_unlock(&machine->board);
+}
+
+/**
+ * machine_serve_pause() - do what was asked for
+ * @machine: the machine; all vCPUs are parked
+ */
+void machine_serve_pause(struct machine *machine)
+{
+	char reason[MACHINE_REASON_BYTES], text[MACHINE_REASON_BYTES + 40];
+	bool want;
+
+	pthread_mutex_lock(&machine->control_lock);
+	want = machine->want_paused;
+	memcpy(reason, machine->pause_reason, sizeof(reason));
+	pthread_mutex_unlock(&machine->control_lock);
+	if (want == machine->paused)
+		return;
+	if (want)
+		rest(machine);
+	else
+		go_on(machine);
+	pthread_mutex_lock(&machine->control_lock);
+	machine->paused = want;
+	pthread_mutex_unlock(&machine->control_lock);
+	if (want)
+		snprintf(text, sizeof(text), "the machine is paused: %s", reason);
+	control_event(machine->server, want ? "paused" : "resumed", want ? text : "the machine goes on");
+	control_wake(machine->server);
+}
