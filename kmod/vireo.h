@@ -365,7 +365,7 @@ struct vireo_mmu {
 struct vireo_vm {
 	struct kref ref;		/* files: the VM's own and each vCPU's */
 	struct mm_struct *mm;		/* whose memory the regions are; ioctls from another are -EIO */
-	struct mutex lock;		/* regions, vCPU creation, ioeventfds */
+	struct mutex lock;		/* regions, vCPU creation, ioeventfds, irqfds */
 	struct srcu_struct srcu;	/* readers of mem and bus that may sleep */
 	struct vireo_mem_map __rcu *mem;
 	struct vireo_mmu mmu;
@@ -388,6 +388,10 @@ struct vireo_vm {
 	/* irq/ */
 	u64 apic_logical_gen;
 	struct vireo_ioeventfds __rcu *ioeventfds;
+	struct list_head irqfds;	/* under lock */
+	struct list_head irqfd_levels;	/* those of level-triggered lines; RCU, written under lock */
+	u32 nr_irqfds;
+	unsigned long level_sent[4];	/* vectors that VIREO_SEND_MSI sent for a level, no EOI since; anyone */
 };
 
 /* ------------------------------------------------------------------ */

@@ -32,6 +32,8 @@ static void vireo_vm_free(struct kref *ref)
 	vireo_backend_vm_flush_free(vm);
 	/* While it is there, MMU notifiers look at the vCPUs. */
 	vireo_mmu_destroy(vm);
+	/* Whoever signals an eventfd reaches vCPUs. */
+	vireo_irqfd_destroy(vm);
 	for (i = 0; i < vm->nr_vcpus; i++) {
 		if (vm->vcpus[i])
 			vireo_vcpu_destroy(vm->vcpus[i]);
@@ -102,6 +104,9 @@ static int vireo_vm_send_msi(struct vireo_vm *vm, const void __user *arg)
 	r = vireo_copy_struct(&msi, sizeof(msi), arg, sizeof(msi));
 	if (r)
 		return r;
+	/* Its EOI is the launcher's, also if an irqfd has the same vector. */
+	if ((msi.data & VIREO_MSI_LEVEL) && !test_bit(msi.data & 0xff, vm->level_sent))
+		set_bit(msi.data & 0xff, vm->level_sent);
 	return vireo_send_msi(vm, msi.address, msi.data);
 }
 
@@ -115,6 +120,20 @@ static int vireo_vm_ioeventfd(struct vireo_vm *vm, const void __user *arg)
 		return r;
 	mutex_lock(&vm->lock);
 	r = vireo_ioeventfd_set(vm, &io);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int vireo_vm_irqfd(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_irqfd irqfd;
+	int r;
+
+	r = vireo_copy_struct(&irqfd, sizeof(irqfd), arg, sizeof(irqfd));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_irqfd_set(vm, &irqfd);
 	mutex_unlock(&vm->lock);
 	return r;
 }
@@ -154,6 +173,8 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 		return vireo_vm_send_msi(vm, arg);
 	case VIREO_SET_IOEVENTFD:
 		return vireo_vm_ioeventfd(vm, arg);
+	case VIREO_SET_IRQFD:
+		return vireo_vm_irqfd(vm, arg);
 	case VIREO_GET_STATE:
 		return vireo_vm_get_state(vm, arg);
 	case VIREO_SET_STATE:
@@ -185,6 +206,8 @@ static struct vireo_vm *vireo_vm_new(const struct vireo_vm_config *config)
 	kref_init(&vm->ref);
 	mutex_init(&vm->lock);
 	rwlock_init(&vm->mmu.lock);
+	INIT_LIST_HEAD(&vm->irqfds);
+	INIT_LIST_HEAD(&vm->irqfd_levels);
 	vm->flags = config->flags;
 	memcpy(vm->name, config->name, sizeof(vm->name));
 	vm->tsc_base = rdtsc_ordered();

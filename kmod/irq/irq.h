@@ -6,6 +6,7 @@
  *  lapic_timer.c  its timer in all modes
  *  ipi.c          destinations: ICR, MSI
  *  ioeventfd.c    doorbells
+ *  irqfd.c        eventfds that become messages
  */
 #ifndef VIREO_IRQ_H
 #define VIREO_IRQ_H
@@ -100,5 +101,24 @@ static __always_inline bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio,
 	return rcu_access_pointer(vm->ioeventfds) &&
 	       vireo_ioeventfd_signal(vm, pio, addr, len, data);
 }
+
+/* irqfd.c: under vm->lock */
+int vireo_irqfd_set(struct vireo_vm *vm, const struct vireo_irqfd *arg);
+/* Before the vCPUs go. */
+void vireo_irqfd_destroy(struct vireo_vm *vm);
+
+/**
+ * vireo_irqfd_eoi() - the EOI of a level-triggered vector has come
+ * @vm: VM
+ * @vector: vector
+ *
+ * Interrupts on or off.
+ *
+ * Return: true if only irqfds have waited for it, and been told; false: it is the launcher's.
+ */
+bool vireo_irqfd_eoi(struct vireo_vm *vm, u8 vector);
+
+/* The same for a set, interrupts on: leave what is the launcher's.  PREEMPT_RT only. */
+void vireo_irqfd_eois(struct vireo_vm *vm, u64 vectors[4]);
 
 #endif /* VIREO_IRQ_H */

@@ -144,6 +144,8 @@ bool vireo_lapic_has_wakeup(struct vireo_vcpu *vcpu)
 static noinline void lapic_eoi_level(struct vireo_vcpu *vcpu, struct vireo_lapic_state *l,
 				     u32 vector)
 {
+	if (vireo_irqfd_eoi(vcpu->vm, vector))
+		return;
 	__set_bit(vector, l->eoi);
 	vireo_request_set(vcpu, VIREO_REQ_EOI);
 }
@@ -171,9 +173,11 @@ bool vireo_lapic_take_eois(struct vireo_vcpu *vcpu, u64 vectors[4])
 
 	for (i = 0; i < 4; i++) {
 		vectors[i] = l->eoi[i];
-		any |= l->eoi[i];
 		l->eoi[i] = 0;
 	}
+	vireo_irqfd_eois(vcpu->vm, vectors);
+	for (i = 0; i < 4; i++)
+		any |= vectors[i];
 	return any;
 }
 

@@ -656,6 +656,10 @@ struct vireo_msi {
 	__u64 address;
 };
 
+/* vireo_msi.data, vireo_irqfd.data: level-triggered, and the level is high */
+#define VIREO_MSI_LEVEL		(1U << 15)
+#define VIREO_MSI_ASSERT	(1U << 14)
+
 /* vireo_ioeventfd.flags */
 #define VIREO_IOEVENTFD_PIO	(1U << 0)	/* port, else memory */
 #define VIREO_IOEVENTFD_MATCH	(1U << 1)	/* only if the value written equals @match */
@@ -679,6 +683,49 @@ struct vireo_ioeventfd {
 	__u64 match;
 	__u32 len;
 	__u32 flags;
+};
+
+/* vireo_irqfd.flags */
+#define VIREO_IRQFD_RESAMPLE	(1U << 0)	/* a level-triggered line, with @resample */
+#define VIREO_IRQFD_MASKED	(1U << 1)	/* hold signals back */
+#define VIREO_IRQFD_REMOVE	(1U << 2)
+
+/**
+ * struct vireo_irqfd - argument of VIREO_SET_IRQFD
+ * @size: sizeof(struct vireo_irqfd)
+ * @fd: an eventfd: its signals become messages, from whatever process or driver they come
+ * @address: of the message, as in struct vireo_msi
+ * @data: of the message
+ * @flags: VIREO_IRQFD_*
+ * @resample: with VIREO_IRQFD_RESAMPLE, an eventfd, else zero
+ * @pad: zero
+ *
+ * There are no numbered interrupt lines and no table of routes: each eventfd has its message. An eventfd that
+ * is not there is added; of one that is there, message and mask are replaced, and no signal is lost. What an eventfd
+ * holds when it is added, or when its mask goes, is sent. While it is masked, signals stay in the
+ * eventfd, where the launcher can see them with poll() and take them back with read().
+ *
+ * With VIREO_IRQFD_RESAMPLE, @data is that of a level-triggered message (VIREO_MSI_LEVEL, VIREO_MSI_ASSERT;
+ * delivery mode fixed or lowest priority). After a message, signals of @fd are dropped until the EOI of its vector, which
+ * signals @resample: whoever drives the line signals @fd again if the line is still up. No
+ * VIREO_EXIT_EOI is made for such an EOI, unless VIREO_SEND_MSI has sent the same vector for a level
+ * too. A message that replaces another while the EOI is waited for signals @resample at once. To forget that
+ * an EOI is waited for (reset), remove and add. A line whose EOI is due when the state of a VM is saved has its vector in
+ * the ISR or IRR, and in the TMR, of an APIC; after it is restored that EOI is a VIREO_EXIT_EOI.
+ *
+ * With VIREO_IRQFD_REMOVE, all but @fd is zero. Closing the last descriptor of an eventfd removes it too.
+ *
+ * Errors: -EINVAL (unknown flags, @fd or @resample is no eventfd, both are the same, @data is not level-triggered), -EBADF,
+ * -ENOENT (REMOVE), -EBUSY (the eventfd is there with another @resample, or without), -ENOSPC (1024 per VM), -ENOMEM.
+ */
+struct vireo_irqfd {
+	__u32 size;
+	__s32 fd;
+	__u64 address;
+	__u32 data;
+	__u32 flags;
+	__s32 resample;
+	__u32 pad;
 };
 
 /**
@@ -777,6 +824,7 @@ struct vireo_stats {
 #define VIREO_CREATE_VCPU	_IOW(VIREO_IOC, 0x22, struct vireo_vcpu_config)
 #define VIREO_SEND_MSI		_IOW(VIREO_IOC, 0x23, struct vireo_msi)
 #define VIREO_SET_IOEVENTFD	_IOW(VIREO_IOC, 0x24, struct vireo_ioeventfd)
+#define VIREO_SET_IRQFD		_IOW(VIREO_IOC, 0x26, struct vireo_irqfd)
 #define VIREO_CHECK		_IOWR(VIREO_IOC, 0x25, struct vireo_check)
 
 /* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */

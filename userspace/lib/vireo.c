@@ -293,6 +293,33 @@ int vireo_vm_ioeventfd(struct vireo_vm *vm, int fd, uint64_t addr, uint32_t len,
 }
 
 /**
+ * vireo_vm_irqfd() - let the signals of an eventfd be interrupts, or change which
+ * @vm: the machine
+ * @fd: the eventfd
+ * @address: of the message, as for vireo_vm_send_msi()
+ * @data: of the message
+ * @resample: eventfd that is signalled at the EOI, with VIREO_IRQFD_RESAMPLE; else ignored
+ * @flags: VIREO_IRQFD_*; with VIREO_IRQFD_REMOVE all but @fd is ignored
+ *
+ * Return: 0, or the errno of VIREO_SET_IRQFD.
+ */
+int vireo_vm_irqfd(struct vireo_vm *vm, int fd, uint64_t address, uint32_t data, int resample,
+		   uint32_t flags)
+{
+	bool remove = flags & VIREO_IRQFD_REMOVE;
+	struct vireo_irqfd arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.address = remove ? 0 : address,
+		.data = remove ? 0 : data,
+		.flags = flags,
+		.resample = flags & VIREO_IRQFD_RESAMPLE ? resample : 0,
+	};
+
+	return vireo_sys_ioctl(vm->fd, VIREO_SET_IRQFD, &arg);
+}
+
+/**
  * vireo_vm_check() - have the module prove its shadow page tables
  * @vm: the machine
  * @check: what was found, on success; violations says whether anything is wrong

@@ -50,6 +50,8 @@ int vireo_vm_del_region(struct vireo_vm *vm, unsigned int slot);
 int vireo_vm_send_msi(struct vireo_vm *vm, uint64_t address, uint32_t data);
 int vireo_vm_ioeventfd(struct vireo_vm *vm, int fd, uint64_t addr, uint32_t len,
 		       uint64_t match, uint32_t flags);
+int vireo_vm_irqfd(struct vireo_vm *vm, int fd, uint64_t address, uint32_t data, int resample,
+		   uint32_t flags);
 int vireo_vm_check(struct vireo_vm *vm, struct vireo_check *check);
 
 /* vCPU */
