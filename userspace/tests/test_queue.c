@@ -546,6 +546,64 @@ static void test_stage(bool packed)
 	ok(!ring_get_used(&ring, &id, &len), "and there is no more");
 }
 
+/* Chains that are in flight move to another launcher. */
+static void test_reload(bool packed)
+{
+	struct ring_buf buf[3] = { { DATA, 64, false }, { DATA + 100, 65, false }, { BYTES - 66, 66, true } };
+	uint64_t gpa[3], outside[3] = { DATA, BYTES, 0 };
+	uint32_t len[3], none[3] = { 64, 0, 66 };
+	struct virtq_chain chain = empty(), other, bad;
+	struct virtq_layout layout;
+	struct virtq_position at;
+	unsigned int i;
+	uint16_t id;
+	uint32_t got;
+
+	begin(SIZE, packed ? RING_PACKED : 0);
+	other = empty();
+	for (i = 0; i < 2; i++)
+		ring_add(&ring, buf, 3, false);
+	virtq_pop(&queue, &other);
+	virtq_pop(&queue, &chain);
+	for (i = 0; i < 3; i++) {
+		gpa[i] = virtq_gpa(&queue, &iov[i]);
+		len[i] = (uint32_t)iov[i].iov_len;
+		is(gpa[i], buf[i].gpa, "%s: where a segment is", format_name[packed]);
+	}
+	/* The second is done before the first, whose descriptors are overwritten then. */
+	virtq_push(&queue, &chain, 9);
+	layout = queue.layout;
+	at = queue.at;
+	memset(&queue, 0xa5, sizeof(queue));
+	is(virtq_start(&queue, &memory, &layout, &at), 0, "a queue goes on with a chain in flight");
+	bad = other;
+	bad.nr_write = SIZE;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "too many segments");
+	bad = other;
+	bad.room = 2;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "more segments than there is room for");
+	bad = other;
+	bad.nr_read = bad.nr_write = 0;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "no segments");
+	bad = other;
+	bad.descriptors = 4;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "too many descriptors");
+	bad.descriptors = 0;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "no descriptors");
+	bad = other;
+	is(virtq_reload(&queue, &bad, outside, len), -EINVAL, "a segment outside memory");
+	is(virtq_reload(&queue, &bad, gpa, none), -EINVAL, "a segment of no length");
+	other.iov = iov;
+	is(virtq_reload(&queue, &other, gpa, len), 0, "the chain is loaded again");
+	ok(other.read_bytes == 129 && other.write_bytes == 66 &&
+	   iov[2].iov_base == memory_ptr(&memory, BYTES - 66, 66), "as it was");
+	bad = other;
+	is(virtq_reload(&queue, &bad, gpa, len), -EINVAL, "but not twice");
+	virtq_push(&queue, &other, 8);
+	ok(ring_get_used(&ring, &id, &got) && got == 9 && ring_get_used(&ring, &id, &got) && got == 8,
+	   "and the driver has both back");
+}
+
 /* Segments never lie outside memory, whatever the guest writes while the queue is read. */
 static bool writer_ends;
 
@@ -649,6 +707,8 @@ int main(void)
 		test_wrap(flags);
 		test_stage(flags & 1);
 	}
+	test_reload(false);
+	test_reload(true);
 	test_race(0);
 	test_race(RING_PACKED);
 	test_iov();

@@ -187,6 +187,7 @@ int virtq_start(struct virtq *queue, const struct guest_memory *memory, const st
 		return start_fails(queue, "its position is outside the ring");
 	queue->in_flight = set.packed ? packed_distance(queue, from.used, from.avail) :
 					(uint16_t)(from.avail - from.used);
+	queue->unclaimed = queue->in_flight;
 	if (queue->in_flight > size)
 		return start_fails(queue, "its positions are further apart than its size");
 
@@ -440,6 +441,62 @@ void virtq_unpop(struct virtq *queue, const struct virtq_chain *chain)
 		queue->at.avail = packed_sub(queue, queue->at.avail, chain->descriptors);
 	else
 		queue->at.avail--;
+}
+
+/**
+ * virtq_gpa() - where a segment is for the guest
+ * @queue: a queue that was started
+ * @segment: of a chain that virtq_pop() gave
+ *
+ * Return: its guest-physical address, for virtq_reload().
+ */
+uint64_t virtq_gpa(const struct virtq *queue, const struct iovec *segment)
+{
+	const uint8_t *at = segment->iov_base;
+	unsigned int i;
+
+	for (i = 0; i < queue->memory->nr; i++) {
+		const struct memory_piece *piece = &queue->memory->piece[i];
+
+		if (at >= piece->hva && at < piece->hva + piece->bytes)
+			return piece->gpa + (uint64_t)(at - piece->hva);
+	}
+	return UINT64_MAX;
+}
+
+/**
+ * virtq_reload() - take a chain that another launcher had popped and not pushed
+ * @queue: the queue, started at the other one's position
+ * @chain: @id, @descriptors, @nr_read and @nr_write as they were, room for segments; the rest is filled in
+ * @gpa: addresses of the segments
+ * @len: their lengths
+ *
+ * Return: 0, or -EINVAL if it is not a chain that this queue can have in flight.
+ */
+int virtq_reload(struct virtq *queue, struct virtq_chain *chain, const uint64_t *gpa, const uint32_t *len)
+{
+	unsigned int i, size = queue->layout.size;
+
+	if (!queue->desc || chain->nr_read > size || chain->nr_write > size - chain->nr_read ||
+	    chain->nr_read + chain->nr_write > chain->room || !(chain->nr_read + chain->nr_write) ||
+	    !chain->descriptors || chain->descriptors > queue->unclaimed ||
+	    (!queue->layout.packed && (chain->descriptors > 1 || chain->id >= size)))
+		return -EINVAL;
+	chain->read_bytes = 0;
+	chain->write_bytes = 0;
+	for (i = 0; i < chain->nr_read + chain->nr_write; i++) {
+		void *ptr = guest_ptr(queue, gpa[i], len[i]);
+
+		if (!ptr || !len[i])
+			return -EINVAL;
+		chain->iov[i].iov_base = ptr;
+		chain->iov[i].iov_len = len[i];
+		*(i < chain->nr_read ? &chain->read_bytes : &chain->write_bytes) += len[i];
+	}
+	if (chain->read_bytes + chain->write_bytes > CHAIN_BYTES_MAX)
+		return -EINVAL;
+	queue->unclaimed -= chain->descriptors;
+	return 0;
 }
 
 static uint16_t packed_used_flags(uint16_t position, uint32_t written)

@@ -67,6 +67,7 @@ struct virtq_position {
  * @low_bytes: how much of it there is
  * @avail_seen: split: the available index when it was last read
  * @in_flight: chains (packed: descriptors) popped and not pushed
+ * @unclaimed: of those, what was in flight at virtq_start() and not reloaded since
  * @staged: packed: descriptors staged and not published
  * @staged_flags: packed: flags of the first of them
  * @kicks: the driver was told that notifications are wanted; not used with event_idx on split rings
@@ -81,7 +82,7 @@ struct virtq {
 	void *desc, *driver, *device;
 	uint8_t *low;
 	uint64_t low_bytes;
-	unsigned int in_flight;
+	unsigned int in_flight, unclaimed;
 	uint16_t avail_seen;
 	uint16_t staged;
 	uint16_t staged_flags;
@@ -137,6 +138,13 @@ bool virtq_should_notify(struct virtq *queue);
 bool virtq_want_kicks(struct virtq *queue, bool wanted);
 /* Is there a chain to pop? Cheap; says true for a broken queue. */
 bool virtq_has_chain(struct virtq *queue);
+
+/*
+ * State of a device that has chains in flight: @id, @descriptors, the numbers of segments of each, and the
+ * segments as guest-physical addresses.
+ */
+uint64_t virtq_gpa(const struct virtq *queue, const struct iovec *segment);
+int virtq_reload(struct virtq *queue, struct virtq_chain *chain, const uint64_t *gpa, const uint32_t *len);
 
 /* Copy from and to segments; return bytes copied, which is @len unless the segments end before */
 size_t iov_read(const struct iovec *iov, unsigned int nr, size_t offset, void *to, size_t len);
