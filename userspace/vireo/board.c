@@ -21,6 +21,7 @@ int board_init(struct board *board, struct guest_memory *memory,
 	memset(board, 0, sizeof(*board));
 	pthread_mutex_init(&board->lock, NULL);
 	board->memory = memory;
+	board->nr_cpus = 1;
 	board->host_ops = host_ops;
 	board->host = host;
 	return timers_init(&board->timers);

@@ -112,6 +112,7 @@ struct board {
 	struct device *devices;
 	struct pci_bus *pci;
 	struct guest_memory *memory;
+	unsigned int nr_cpus;		/* set before devices are made; 1 by default */
 	const struct board_host *host_ops;
 	void *host;
 };

@@ -477,6 +477,7 @@ static int create_board(struct machine *machine)
 
 	r = board_init(&machine->board, &machine->memory, &board_host, machine);
 	machine->has_board = true;
+	machine->board.nr_cpus = machine->config->cpus;
 	if (r) {
 		report_error("no timer: %s", strerror(-r));
 		return EXIT_FAULT;
