@@ -13,6 +13,7 @@
 #include "../vireo/acpi/aml.h"
 
 static struct guest_memory memory;
+static const struct pci_map map = { 0x100000000, 0x100000000 };
 
 static uint8_t sum(const uint8_t *byte, uint64_t n)
 {
@@ -97,7 +98,7 @@ static void test_tables(void)
 	uint32_t i;
 
 	memory_alloc(&memory, 4 * MIB);
-	is(acpi_write(&memory, 5, &where), 0, "tables for five processors");
+	is(acpi_write(&memory, 5, &map, &where), 0, "tables for five processors");
 	is(where % 16, 0, "the RSDP is aligned");
 	rsdp = memory_ptr(&memory, where, 36);
 	ok(!memcmp(rsdp, "RSD PTR ", 8), "signature");
@@ -154,7 +155,7 @@ static void test_tables(void)
 	}
 	is(i, get_le32(madt + 4), "entries fill the MADT");
 	is(lapics * 1000 + ioapics * 100 + overrides * 10 + nmis, 5121, "entries of each kind");
-	is(acpi_write(&memory, 64, &where), 0, "64 processors fit");
+	is(acpi_write(&memory, 64, &map, &where), 0, "64 processors fit");
 	memory_free(&memory);
 }
 

@@ -33,6 +33,8 @@ int board_init(struct board *board, struct guest_memory *memory,
  */
 void board_destroy(struct board *board)
 {
+	/* Threads of devices use others: all have to be quiet before the first goes. */
+	board_stop(board);
 	while (board->devices) {
 		struct device *device = board->devices;
 

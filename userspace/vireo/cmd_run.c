@@ -8,12 +8,16 @@
 
 #include "command.h"
 #include "machine.h"
+#include "option.h"
+#include "params.h"
 #include "rundir.h"
 #include "dev/debug.h"
 #include "util.h"
 
 #define MEMORY_DEFAULT	(512 * MIB)
 #define CMDLINE_DEFAULT	"console=ttyS0"
+#define HELP_COLUMN	21
+#define HELP		-1		/* --help was given */
 
 static const char help_text[] =
 "Usage: vireo run --kernel FILE [OPTION]...\n"
@@ -41,6 +45,10 @@ static const char help_text[] =
 "  --stats            print counters of exits at the end\n"
 "  --help             this text\n"
 "\n"
+"Devices:\n";
+
+static const char help_end[] =
+"\n"
 "On a terminal, Ctrl-A x ends the machine, Ctrl-A h lists more keys.\n"
 "Status: 0 the guest powered off (or Ctrl-A x, or reset with --no-reboot);\n"
 "1 triple fault or error; 2 wrong usage; (V << 1) | 1 after a write of V to the\n"
@@ -50,6 +58,7 @@ enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
 	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_SCREEN_DUMP, OPT_STATS, OPT_HELP,
+	OPT_DEVICES,		/* and those that follow: devices */
 };
 
 static const struct option options[] = {
@@ -71,7 +80,6 @@ static const struct option options[] = {
 	{ "screen-dump", required_argument, NULL, OPT_SCREEN_DUMP },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
 };
 
 static int usage(const char *problem, const char *what)
@@ -195,8 +203,39 @@ static int set_console(struct machine_config *config, const char *text)
 	return 0;
 }
 
+static int add_device(struct machine_config *config, const struct device_option *option,
+		      const char *arg)
+{
+	unsigned int n = config->nr_devices, i;
+	struct params *params;
+
+	for (i = 0; i < n && !option->multiple; i++)
+		if (config->device[i].option == option)
+			return usage("it can be given once only", option->name);
+	if (n == MACHINE_DEVICES_MAX)
+		return usage("too many devices", option->name);
+	params = calloc(1, sizeof(*params));
+	if (!params) {
+		report_error("no memory for the machine");
+		return EXIT_FAULT;
+	}
+	if (params_parse(params, option->name, option->first, arg ? arg : "")) {
+		params_free(params);
+		free(params);
+		return EXIT_USAGE;
+	}
+	config->device[n].option = option;
+	config->device[n].params = params;
+	config->nr_devices++;
+	return 0;
+}
+
 static int set_option(struct machine_config *config, int option, char *arg)
 {
+	unsigned int count;
+
+	if (option >= OPT_DEVICES)
+		return add_device(config, device_options(&count)[option - OPT_DEVICES], arg);
 	switch (option) {
 	case OPT_KERNEL:
 		config->kernel = arg;
@@ -243,6 +282,95 @@ static int set_option(struct machine_config *config, int option, char *arg)
 	}
 }
 
+/* The help of a device, its lines in the second column. */
+static void help_device(const struct device_option *option)
+{
+	const char *line = option->help, *end;
+	int column = printf("  --%s%s%s", option->name, *option->argument == '[' ? "" : " ",
+			    option->argument);
+
+	if (column > HELP_COLUMN - 1) {
+		putchar('\n');
+		column = 0;
+	}
+	for (; *line; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		printf("%*s%.*s\n", HELP_COLUMN - column, "", (int)(end - line), line);
+		column = 0;
+	}
+}
+
+static int help(void)
+{
+	const struct device_option *const *devices;
+	unsigned int count, i;
+
+	fputs(help_text, stdout);
+	devices = device_options(&count);
+	for (i = 0; i < count; i++)
+		help_device(devices[i]);
+	fputs(help_end, stdout);
+	return EXIT_OK;
+}
+
+/* Options of the machine, and those that devices' files have brought along. Freed by the caller. */
+static struct option *make_options(void)
+{
+	const struct device_option *const *devices;
+	struct option *all;
+	unsigned int count, i;
+
+	devices = device_options(&count);
+	all = calloc(ARRAY_SIZE(options) + count + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	memcpy(all, options, sizeof(options));
+	for (i = 0; i < count; i++) {
+		struct option *option = &all[ARRAY_SIZE(options) + i];
+
+		option->name = devices[i]->name;
+		option->has_arg = *devices[i]->argument == '[' ? optional_argument : required_argument;
+		option->val = OPT_DEVICES + (int)i;
+	}
+	return all;
+}
+
+static int parse(struct machine_config *config, int argc, char **argv)
+{
+	struct option *all = make_options();
+	int option, r = 0;
+
+	if (!all) {
+		report_error("no memory for the machine");
+		return EXIT_FAULT;
+	}
+	optind = 1;
+	while (!r && (option = getopt_long(argc, argv, "", all, NULL)) != -1) {
+		if (option == OPT_HELP)
+			r = HELP;
+		else
+			r = set_option(config, option, optarg);
+	}
+	free(all);
+	if (r)
+		return r;
+	if (optind < argc)
+		return usage("not an option", argv[optind]);
+	if (!config->kernel)
+		return usage("no kernel to boot: --kernel FILE is needed", NULL);
+	return 0;
+}
+
+static void free_devices(struct machine_config *config)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->nr_devices; i++) {
+		params_free(config->device[i].params);
+		free(config->device[i].params);
+	}
+}
+
 static int run(int argc, char **argv)
 {
 	struct machine_config config = {
@@ -253,23 +381,14 @@ static int run(int argc, char **argv)
 		.debug_exit = DEBUG_EXIT_PORT,
 		.debug_console = -1,
 	};
-	int option, r;
+	int r = parse(&config, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		}
-		r = set_option(&config, option, optarg);
-		if (r)
-			return r;
-	}
-	if (optind < argc)
-		return usage("not an option", argv[optind]);
-	if (!config.kernel)
-		return usage("no kernel to boot: --kernel FILE is needed", NULL);
-	return machine_run(&config);
+	if (!r)
+		r = machine_run(&config);
+	else if (r == HELP)
+		r = help();
+	free_devices(&config);
+	return r;
 }
 
 VIREO_COMMAND("run", "boot a kernel in a new virtual machine", run);

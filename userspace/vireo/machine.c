@@ -19,6 +19,7 @@
 #include "control.h"
 #include "cpuid.h"
 #include "open.h"
+#include "option.h"
 #include "screen.h"
 #include "terminal.h"
 #include "acpi/acpi.h"
@@ -33,6 +34,7 @@
 #include "dev/rtc.h"
 #include "dev/testdev.h"
 #include "dev/uart.h"
+#include "pci/pci.h"
 
 #define COM1_PORT	0x3f8
 #define COM1_IRQ	4
@@ -95,12 +97,20 @@ static void host_pause(void *host, const char *reason)
 	machine_pause(host, reason);
 }
 
+static int host_ioeventfd(void *host, int fd, uint64_t addr, unsigned int len, bool on)
+{
+	struct machine *machine = host;
+
+	return vireo_vm_ioeventfd(machine->vm, fd, addr, len, 0, on ? 0 : VIREO_IOEVENTFD_REMOVE);
+}
+
 static const struct board_host board_host = {
 	.send_msi = host_send_msi,
 	.extint = host_extint,
 	.request = host_request,
 	.event = host_event,
 	.pause = host_pause,
+	.ioeventfd = host_ioeventfd,
 };
 
 static void console_readable(void *opaque)
@@ -155,6 +165,15 @@ static void timers_ready(void *opaque)
 
 	board_lock(&machine->board);
 	timers_run(&machine->board.timers);
+	board_unlock(&machine->board);
+}
+
+static void lines_ready(void *opaque)
+{
+	struct machine *machine = opaque;
+
+	board_lock(&machine->board);
+	pci_line_ready(machine->board.pci);
 	board_unlock(&machine->board);
 }
 
@@ -264,21 +283,26 @@ static int open_files(struct machine *machine)
 	return 0;
 }
 
-/* Memory, with tables and kernel in it; the same for the first time and for resets. */
+/* The kernel into memory; the same for the first time and for resets, as what follows. */
 static int load_memory(struct machine *machine)
 {
-	int r;
-
-	r = acpi_write(&machine->memory, machine->config->cpus, &machine->boot.rsdp);
-	if (r) {
-		report_error("the ACPI tables cannot be written: %s", strerror(-r));
-		return EXIT_FAULT;
-	}
+	machine->boot.rsdp = ACPI_AT;
 	if (boot_load(&machine->boot)) {
 		report_error("%s", machine->boot.error);
 		return EXIT_USAGE;
 	}
 	return 0;
+}
+
+/* The tables that boot protocols have pointed to. */
+static int write_tables(struct machine *machine)
+{
+	int r = acpi_write(&machine->memory, machine->config->cpus, &machine->pci_map,
+			   &machine->boot.rsdp);
+
+	if (r)
+		report_error("the ACPI tables cannot be written: %s", strerror(-r));
+	return r ? EXIT_FAULT : 0;
 }
 
 static int create_memory(struct machine *machine)
@@ -332,7 +356,8 @@ static int create_vm(struct machine *machine)
 			return EXIT_FAULT;
 		}
 	}
-	return 0;
+	machine->pci_map = pci_map(memory_end(&machine->memory), info->phys_bits);
+	return write_tables(machine);
 }
 
 static int create_cpu(struct machine *machine, unsigned int id,
@@ -435,6 +460,8 @@ static int plug_devices(struct machine *machine)
 	if (!r)
 		r = ioapic_create(board, 0, &machine->ioapic);
 	if (!r)
+		r = pci_create(board, &machine->pci_map);
+	if (!r)
 		r = pit_create(board);
 	if (!r)
 		r = rtc_create(board, rtc_wall_clock);
@@ -471,6 +498,28 @@ static int plug_devices(struct machine *machine)
 	return r;
 }
 
+static int plug_options(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < config->nr_devices; i++) {
+		const struct device_option *option = config->device[i].option;
+
+		r = option->create(&machine->board, config->device[i].params);
+		if (r == -EINVAL)
+			return EXIT_USAGE;
+		if (r) {
+			report_error("--%s: the device cannot be made: %s", option->name,
+				     r == -ENOSPC ? "no slot or no addresses are left on the PCI bus" :
+				     strerror(-r));
+			return EXIT_FAULT;
+		}
+	}
+	return 0;
+}
+
 static int create_board(struct machine *machine)
 {
 	int r;
@@ -482,7 +531,8 @@ static int create_board(struct machine *machine)
 		report_error("no timer: %s", strerror(-r));
 		return EXIT_FAULT;
 	}
-	return plug_devices(machine);
+	r = plug_devices(machine);
+	return r ? r : plug_options(machine);
 }
 
 static int create_console(struct machine *machine)
@@ -502,6 +552,8 @@ static int create_console(struct machine *machine)
 	machine->has_loop = true;
 	if (!r)
 		r = loop_add(&machine->loop, machine->board.timers.fd, timers_ready, machine);
+	if (!r)
+		r = loop_add(&machine->loop, pci_line_fd(machine->board.pci), lines_ready, machine);
 	if (!r)
 		r = console_start(machine->console, &machine->loop);
 	if (!r)
@@ -568,11 +620,16 @@ static int reset(struct machine *machine)
 {
 	int r;
 
+	/* Before the memory is written anew, nobody may write to the old one any more. */
+	board_stop(&machine->board);
 	board_lock(&machine->board);
 	memory_clear(&machine->memory);
 	r = load_memory(machine);
+	if (!r)
+		r = write_tables(machine);
 	board_reset(&machine->board);
 	board_unlock(&machine->board);
+	board_start(&machine->board);
 	if (r)
 		return r;
 	r = reset_cpus(machine);

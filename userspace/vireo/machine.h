@@ -26,17 +26,21 @@
 #include "console.h"
 #include "loop.h"
 #include "memory.h"
+#include "pci/pci.h"
 #include "util.h"
 
 struct acpi_pm;
 struct control;
+struct device_option;
 struct ioapic;
 struct machine;
+struct params;
 struct pic;
 struct uart;
 
 #define MACHINE_FW_CFG_MAX 32
 #define MACHINE_REASON_BYTES 32
+#define MACHINE_DEVICES_MAX 64
 
 /**
  * struct machine_config - what the command line says
@@ -55,6 +59,8 @@ struct uart;
  * @debug_console: port of the debug console, -1: none
  * @fw_cfg: names and paths of files for fw_cfg
  * @nr_fw_cfg: how many
+ * @device: options that make devices, and their parameters, in the order of the command line
+ * @nr_devices: how many
  * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
  * @screen_dump: file for the text screen, at the end and at SIGUSR1; NULL: none
@@ -75,6 +81,8 @@ struct machine_config {
 	int debug_console;
 	struct { const char *name, *path; } fw_cfg[MACHINE_FW_CFG_MAX];
 	unsigned int nr_fw_cfg;
+	struct { const struct device_option *option; struct params *params; } device[MACHINE_DEVICES_MAX];
+	unsigned int nr_devices;
 	bool hybrid;
 	bool stats;
 	const char *screen_dump;
@@ -125,6 +133,7 @@ struct cpu {
  * @vireo: the device
  * @vm: the VM
  * @memory: its memory
+ * @pci_map: where its PCI windows are
  * @board: its devices
  * @has_board: @board is initialised
  * @pic: of them
@@ -163,6 +172,7 @@ struct machine {
 	struct vireo *vireo;
 	struct vireo_vm *vm;
 	struct guest_memory memory;
+	struct pci_map pci_map;
 	struct board board;
 	bool has_board;
 	struct pic *pic;

@@ -110,6 +110,22 @@ uint64_t memory_low_bytes(const struct guest_memory *memory)
 }
 
 /**
+ * memory_end() - where memory ends
+ * @memory: the memory
+ *
+ * Return: the first address behind all of it.
+ */
+uint64_t memory_end(const struct guest_memory *memory)
+{
+	const struct memory_piece *last;
+
+	if (!memory->nr)
+		return 0;
+	last = &memory->piece[memory->nr - 1];
+	return last->gpa + last->bytes;
+}
+
+/**
  * memory_ptr() - where a range of guest memory is
  * @memory: the memory
  * @gpa: guest-physical address

@@ -2,7 +2,7 @@
 /*
  * Guest memory: up to 3 GiB from address 0, what is more from 4 GiB on.
  *
- * The gap holds the IOAPIC, the local APICs and, later, PCI. Addresses and
+ * The gap holds PCI (pci/pci.h), the IOAPIC and the local APICs. Addresses and
  * lengths come from guests and from kernel images: nobody dereferences guest
  * memory except through these functions, which check both.
  */
@@ -36,6 +36,7 @@ int memory_alloc(struct guest_memory *memory, uint64_t bytes);
 void memory_free(struct guest_memory *memory);
 void memory_clear(struct guest_memory *memory);
 uint64_t memory_low_bytes(const struct guest_memory *memory);
+uint64_t memory_end(const struct guest_memory *memory);
 void *memory_ptr(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 int memory_write(struct guest_memory *memory, uint64_t gpa, const void *from, uint64_t len);
 int memory_read(const struct guest_memory *memory, uint64_t gpa, void *to, uint64_t len);

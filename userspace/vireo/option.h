@@ -13,7 +13,8 @@
  * struct device_option - an option that makes a device
  * @name: "disk" for --disk, and the key in --config
  * @first: key of the first parameter, if it is written without one; NULL: all are key=value
- * @argument: for the help, such as "PATH[,OPTIONS]"; NULL: the option takes none
+ * @argument: for the help, such as "PATH[,OPTIONS]"; one that begins with "[" may be left out, and is given
+ *	      as --NAME=...
  * @help: what it is, lines of the help text separated by \n
  * @multiple: may be given more than once
  * @create: make one and plug it in. 0; -EINVAL: the parameters are wrong, a message is out; or another
@@ -33,5 +34,8 @@ struct device_option {
 	static const struct device_option this_option = { __VA_ARGS__ };		\
 	static const struct device_option *const this_option_ptr			\
 	__attribute__((used, section("vireo_options"))) = &this_option
+
+const struct device_option *const *device_options(unsigned int *count);
+const struct device_option *device_option_find(const char *name);
 
 #endif /* VIREO_OPTION_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT (ACPI specification 6.4).
+ * RSDP, RSDT, XSDT, FADT, FACS, MADT, MCFG and DSDT (ACPI specification 6.4).
  *
  * They describe exactly the devices that board and module have. Tables follow
  * each other from 0xf0000 on; the RSDP, written last, stands first.
@@ -149,6 +149,17 @@ struct madt_nmi {
 	uint8_t lint;
 } __attribute__((packed));
 
+struct mcfg {
+	struct header header;
+	uint64_t reserved0;
+	uint64_t base;
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
+	uint32_t reserved1;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct mcfg) == 60, "layout of the specification");
+
 enum { MADT_LAPIC, MADT_IOAPIC, MADT_OVERRIDE, MADT_NMI = 4 };
 #define MADT_PCAT_COMPAT	1
 #define MADT_ENABLED		1
@@ -291,11 +302,12 @@ static void describe_board(struct aml *aml)
 	aml_io(aml, 0x4d0, 2);
 	aml_memory32(aml, (uint32_t)IOAPIC_BASE, 0x1000);
 	aml_memory32(aml, LAPIC_BASE, 0x1000);
+	aml_memory32(aml, (uint32_t)PCI_ECAM_BASE, (uint32_t)PCI_ECAM_BYTES);
 	aml_end_resources(aml, resources);
 	aml_end(aml, device);
 }
 
-static uint64_t add_dsdt(struct builder *builder)
+static uint64_t add_dsdt(struct builder *builder, const struct pci_map *map)
 {
 	uint8_t bytes[4096];
 	struct aml aml = { .byte = bytes, .room = sizeof(bytes) };
@@ -319,6 +331,7 @@ static uint64_t add_dsdt(struct builder *builder)
 	describe_serial(&aml);
 	describe_fw_cfg(&aml);
 	describe_board(&aml);
+	acpi_describe_pci(&aml, map);
 	aml_end(&aml, scope);
 
 	if (aml.overflow)
@@ -407,6 +420,14 @@ static uint64_t add_madt(struct builder *builder, unsigned int cpus)
 	return add(builder, &table, table.madt.header.length);
 }
 
+static uint64_t add_mcfg(struct builder *builder)
+{
+	struct mcfg mcfg = { .header = make_header("MCFG", 1, sizeof(mcfg)), .base = PCI_ECAM_BASE };
+
+	seal(&mcfg.header);
+	return add(builder, &mcfg, sizeof(mcfg));
+}
+
 /* RSDT and XSDT: lists of addresses, 4 or 8 bytes wide. */
 static uint64_t add_root(struct builder *builder, const char *signature, size_t width,
 			 const uint64_t *tables, size_t nr)
@@ -428,26 +449,28 @@ static uint64_t add_root(struct builder *builder, const char *signature, size_t 
  * acpi_write() - write the tables into guest memory
  * @memory: the guest's
  * @cpus: number of processors
+ * @map: where BARs may be
  * @rsdp: where the tables begin
  *
  * Return: 0; -EFAULT if there is no memory at ACPI_AT; -ENOSPC.
  */
-int acpi_write(struct guest_memory *memory, unsigned int cpus, uint64_t *rsdp)
+int acpi_write(struct guest_memory *memory, unsigned int cpus, const struct pci_map *map, uint64_t *rsdp)
 {
 	struct builder builder = { .byte = memory_ptr(memory, ACPI_AT, ACPI_BYTES) };
 	struct rsdp root = { .signature = "RSD PTR ", .oem = "VIREO", .revision = 2 };
-	uint64_t facs, dsdt, tables[2];
+	uint64_t facs, dsdt, tables[3];
 
 	if (!builder.byte)
 		return -EFAULT;
 	memcpy(root.signature, "RSD PTR ", sizeof(root.signature));
 	reserve(&builder, sizeof(root));
 	facs = add_facs(&builder);
-	dsdt = add_dsdt(&builder);
+	dsdt = add_dsdt(&builder, map);
 	tables[0] = add_fadt(&builder, facs, dsdt);
 	tables[1] = add_madt(&builder, cpus);
-	root.rsdt = (uint32_t)add_root(&builder, "RSDT", 4, tables, 2);
-	root.xsdt = add_root(&builder, "XSDT", 8, tables, 2);
+	tables[2] = add_mcfg(&builder);
+	root.rsdt = (uint32_t)add_root(&builder, "RSDT", 4, tables, ARRAY_SIZE(tables));
+	root.xsdt = add_root(&builder, "XSDT", 8, tables, ARRAY_SIZE(tables));
 	if (builder.overflow)
 		return -ENOSPC;
 	root.length = sizeof(root);

@@ -25,6 +25,11 @@
 #define RES_IO		0x47
 #define RES_END		0x79
 #define RES_MEMORY32	0x86
+#define RES_WORD	0x88
+#define RES_QWORD	0x8a
+#define RES_TYPE_MEMORY	0
+#define RES_TYPE_BUS	2
+#define RES_FIXED	0x0c	/* both ends; the bridge hands the range on */
 #define RES_IO_DECODE16	0x01
 #define RES_WRITABLE	0x01
 
@@ -271,6 +276,36 @@ void aml_memory32(struct aml *aml, uint32_t base, uint32_t bytes)
 	aml_bytes(aml, head, sizeof(head));
 	aml_bytes(aml, &base, sizeof(base));
 	aml_bytes(aml, &bytes, sizeof(bytes));
+}
+
+/**
+ * aml_bus_numbers() - buses behind a host bridge
+ * @aml: the builder
+ * @first: the first
+ * @last: the last
+ */
+void aml_bus_numbers(struct aml *aml, uint16_t first, uint16_t last)
+{
+	uint8_t head[] = { RES_WORD, 13, 0, RES_TYPE_BUS, RES_FIXED, 0 };
+	uint16_t values[] = { 0, first, last, 0, (uint16_t)(last - first + 1) };
+
+	aml_bytes(aml, head, sizeof(head));
+	aml_bytes(aml, values, sizeof(values));
+}
+
+/**
+ * aml_window() - addresses that a host bridge hands on
+ * @aml: the builder
+ * @base: the first
+ * @bytes: how many
+ */
+void aml_window(struct aml *aml, uint64_t base, uint64_t bytes)
+{
+	uint8_t head[] = { RES_QWORD, 43, 0, RES_TYPE_MEMORY, RES_FIXED, RES_WRITABLE };
+	uint64_t values[] = { 0, base, base + bytes - 1, 0, bytes };
+
+	aml_bytes(aml, head, sizeof(head));
+	aml_bytes(aml, values, sizeof(values));
 }
 
 /**

@@ -36,6 +36,8 @@ size_t aml_begin_resources(struct aml *aml);
 void aml_io(struct aml *aml, uint16_t port, uint8_t ports);
 void aml_irq(struct aml *aml, unsigned int irq);
 void aml_memory32(struct aml *aml, uint32_t base, uint32_t bytes);
+void aml_bus_numbers(struct aml *aml, uint16_t first, uint16_t last);
+void aml_window(struct aml *aml, uint64_t base, uint64_t bytes);
 void aml_end_resources(struct aml *aml, size_t mark);
 
 #endif /* VIREO_ACPI_AML_H */

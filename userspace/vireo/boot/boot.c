@@ -13,6 +13,7 @@
 
 #include "boot.h"
 #include "../util.h"
+#include "../pci/pci.h"
 
 #define PAGE 4096ULL
 
@@ -425,6 +426,7 @@ static void make_e820(struct boot *boot)
 	add_e820(boot, BOOT_EBDA, 0xa0000, E820_RESERVED);
 	add_e820(boot, BOOT_ACPI, BOOT_ACPI_END, E820_RESERVED);
 	add_e820(boot, BOOT_ACPI_END, low, E820_RAM);
+	add_e820(boot, PCI_ECAM_BASE, PCI_ECAM_BASE + PCI_ECAM_BYTES, E820_RESERVED);
 	if (boot->memory->total > low)
 		add_e820(boot, MEMORY_HIGH_BASE, MEMORY_HIGH_BASE + boot->memory->total - low,
 			 E820_RAM);

@@ -2,15 +2,16 @@
 /*
  * Port 0x92 (fast A20 and reset), port 0xcf9 (reset control), and 0xcf8-0xcff.
  *
- * There is no PCI: the configuration ports give all ones, by which guests
- * know. The reset register lies among them, at a byte that a 32-bit access to
- * 0xcf8 does not mean.
+ * The ports of PCI's configuration are the host bridge's; without one they give
+ * all ones. The reset register lies among them, at a byte that a 32-bit access
+ * to 0xcf8 does not mean.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "chipset.h"
 #include "../util.h"
+#include "../pci/pci.h"
 
 #define PORT92_RESET	0x01
 #define PORT92_A20	0x02
@@ -54,16 +55,22 @@ static uint64_t config_read(void *opaque, uint64_t offset, unsigned int size)
 
 	if (offset == RESET_OFFSET && size == 1)
 		return chipset->rcr;
+	if (chipset->device.board->pci)
+		return pci_port_read(chipset->device.board->pci, (unsigned int)offset, size);
 	return ~0ULL;
 }
 
 static void config_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
 	struct chipset *chipset = opaque;
+	struct pci_bus *pci = chipset->device.board->pci;
 	bool rises;
 
-	if (offset != RESET_OFFSET || size != 1)
+	if (offset != RESET_OFFSET || size != 1) {
+		if (pci)
+			pci_port_write(pci, (unsigned int)offset, size, value);
 		return;
+	}
 	rises = value & RCR_CPU && !(chipset->rcr & RCR_CPU);
 	chipset->rcr = (uint8_t)value & (RCR_SYSTEM | RCR_CPU);
 	if (rises)

@@ -38,7 +38,7 @@ struct virtio_device;
  * @start: see above; 0, or a negative errno, which makes the device DEVICE_NEEDS_RESET
  * @stop: see above
  * @reset: after stop(): back to what it was at creation; may be NULL
- * @destroy: free it; it was stopped before
+ * @destroy: free it, but for its queues; it was stopped before
  * @state: what it has of state beyond queues and features; may be NULL
  */
 struct virtio_class {
