@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "state.h"
 
 /**
  * board_init() - an empty board
@@ -105,6 +106,77 @@ void board_start(struct board *board)
 	for (device = board->devices; device; device = device->next)
 		if (device->ops->start)
 			device->ops->start(device);
+}
+
+/* Devices of one name are told apart by the order in which they were plugged in. */
+static unsigned int instance_of(const struct board *board, const struct device *device)
+{
+	const struct device *other;
+	unsigned int instance = 0;
+
+	for (other = board->devices; other != device; other = other->next)
+		if (other->ops->state && !strcmp(other->name, device->name))
+			instance++;
+	return instance;
+}
+
+/**
+ * board_save() - append the state of all devices
+ * @board: the board, stopped and locked
+ * @out: the blocks; its error says when that went wrong
+ */
+void board_save(struct board *board, struct state_buffer *out)
+{
+	struct device *device;
+
+	for (device = board->devices; device; device = device->next)
+		if (device->ops->state)
+			state_save(out, device->name, instance_of(board, device), device->ops->state, device);
+}
+
+static int load_all(struct board *board, const void *data, size_t len)
+{
+	struct device *device;
+	int r = 0;
+
+	for (device = board->devices; device && !r; device = device->next)
+		if (device->ops->state)
+			r = state_load(data, len, device->name, instance_of(board, device), device->ops->state,
+				       device);
+	return r;
+}
+
+/**
+ * board_load() - give all devices a state that board_save() has written
+ * @board: the board, with the same devices, stopped and locked
+ * @data: the blocks
+ * @len: their length
+ *
+ * Return: 0; or with nothing changed, what state_load() says, or -ENODEV if there is a block of a device that
+ * the board does not have.
+ */
+int board_load(struct board *board, const void *data, size_t len)
+{
+	struct state_buffer before = { 0 };
+	struct device *device;
+	int count = state_count(data, len), r;
+
+	if (count < 0)
+		return count;
+	for (device = board->devices; device; device = device->next)
+		count -= device->ops->state != NULL;
+	if (count > 0)
+		return -ENODEV;
+	board_save(board, &before);
+	r = before.error;
+	if (!r) {
+		r = load_all(board, data, len);
+		/* Those that were loaded already get back what they had. */
+		if (r)
+			load_all(board, before.data, before.len);
+	}
+	state_buffer_free(&before);
+	return r;
 }
 
 /**

@@ -26,6 +26,7 @@ struct device;
 struct device_state;
 struct guest_memory;
 struct pci_bus;
+struct state_buffer;
 
 /**
  * struct device_ops - what a board does with a device
@@ -125,6 +126,8 @@ void board_plug(struct board *board, struct device *device, const char *name,
 void board_reset(struct board *board);
 void board_stop(struct board *board);
 void board_start(struct board *board);
+void board_save(struct board *board, struct state_buffer *out);
+int board_load(struct board *board, const void *data, size_t len);
 void board_request(struct board *board, enum board_request request, int status);
 void vireo_irq_set(struct board *board, unsigned int gsi, bool level);
 

@@ -192,6 +192,29 @@ int state_load(const void *data, size_t len, const char *name, unsigned int inst
 }
 
 /**
+ * state_count() - how many blocks there are
+ * @data: blocks
+ * @len: their length
+ *
+ * Return: that, or -EINVAL if they are malformed.
+ */
+int state_count(const void *data, size_t len)
+{
+	struct block_header header;
+	ssize_t bytes;
+	size_t at;
+	int count = 0;
+
+	for (at = 0; at < len; at += (size_t)bytes) {
+		bytes = read_header(data, len, at, &header);
+		if (bytes < 0)
+			return -EINVAL;
+		count++;
+	}
+	return count;
+}
+
+/**
  * state_buffer_free() - free a buffer
  * @buffer: empty afterwards
  */

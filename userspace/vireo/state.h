@@ -78,6 +78,7 @@ void state_save(struct state_buffer *out, const char *name, unsigned int instanc
  */
 int state_load(const void *data, size_t len, const char *name, unsigned int instance,
 	       const struct device_state *state, void *device);
+int state_count(const void *data, size_t len);
 void state_buffer_free(struct state_buffer *buffer);
 
 #endif /* VIREO_STATE_H */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "acpi_pm.h"
+#include "../state.h"
 #include "../util.h"
 
 #define PM1_TIMER	0x0001
@@ -29,6 +30,7 @@ struct acpi_pm {
 	struct device device;
 	struct timer timer;
 	uint64_t start;
+	uint64_t age;		/* in state blocks: how long ago that was */
 	uint64_t halves;	/* half wraps of the timer that @status knows of */
 	uint16_t status;
 	uint16_t enable;
@@ -145,7 +147,51 @@ static void destroy(struct device *device)
 	free(container_of(device, struct acpi_pm, device));
 }
 
-static const struct device_ops acpi_pm_device_ops = { .reset = reset, .destroy = destroy };
+static void save_state(void *device)
+{
+	struct acpi_pm *pm = device;
+
+	pm->age = timers_now(&pm->device.board->timers) - pm->start;
+}
+
+static int check_state(const void *device, const void *loaded)
+{
+	const struct acpi_pm *pm = loaded;
+
+	(void)device;
+	if (pm->age >> 62 || pm->halves > muldiv64(pm->age, ACPI_PM_TIMER_HZ, NSEC_PER_SEC) >> 31 ||
+	    pm->status & ~(PM1_ENABLES | PM1_WAKE) || pm->enable & ~PM1_ENABLES || pm->control & PM1_SLEEP_EN)
+		return -EINVAL;
+	return 0;
+}
+
+static void load_state(void *device)
+{
+	struct acpi_pm *pm = device;
+
+	pm->start = timers_now(&pm->device.board->timers) - pm->age;
+	update(pm);
+}
+
+static const struct state_field state_fields[] = {
+	STATE_FIELD(struct acpi_pm, age),
+	STATE_FIELD(struct acpi_pm, halves),
+	STATE_FIELD(struct acpi_pm, status),
+	STATE_FIELD(struct acpi_pm, enable),
+	STATE_FIELD(struct acpi_pm, control),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct acpi_pm),
+	.fields = state_fields,
+	.save = save_state,
+	.check = check_state,
+	.load = load_state,
+};
+
+static const struct device_ops acpi_pm_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops event_ops = { event_read, event_write, 4 };
 static const struct bus_ops control_ops = { control_read, control_write, 2 };
 static const struct bus_ops timer_ops = { timer_read, NULL, 4 };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "chipset.h"
+#include "../state.h"
 #include "../util.h"
 #include "../pci/pci.h"
 
@@ -90,7 +91,28 @@ static void destroy(struct device *device)
 	free(container_of(device, struct chipset, device));
 }
 
-static const struct device_ops chipset_device_ops = { .reset = reset, .destroy = destroy };
+static int check_state(const void *device, const void *loaded)
+{
+	const struct chipset *chipset = loaded;
+
+	(void)device;
+	return chipset->rcr & ~(RCR_SYSTEM | RCR_CPU) ? -EINVAL : 0;
+}
+
+static const struct state_field state_fields[] = {
+	STATE_FIELD(struct chipset, port92),
+	STATE_FIELD(struct chipset, rcr),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct chipset),
+	.fields = state_fields,
+	.check = check_state,
+};
+
+static const struct device_ops chipset_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops port92_ops = { port92_read, port92_write, 1 };
 static const struct bus_ops config_ops = { config_read, config_write, 4 };
 

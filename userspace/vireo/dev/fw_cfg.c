@@ -15,6 +15,7 @@
 
 #include "fw_cfg.h"
 #include "../memory.h"
+#include "../state.h"
 #include "../util.h"
 
 #define OFFSET_SELECTOR	0
@@ -261,7 +262,30 @@ static void destroy(struct device *device)
 	free(fw_cfg);
 }
 
-static const struct device_ops fw_cfg_device_ops = { .reset = reset, .destroy = destroy };
+/* The items are made from the configuration; only the position in them is state. */
+static int check_state(const void *device, const void *loaded)
+{
+	const struct fw_cfg *fw_cfg = loaded;
+
+	(void)device;
+	return fw_cfg->at > current(fw_cfg)->len ? -EINVAL : 0;
+}
+
+static const struct state_field state_fields[] = {
+	STATE_FIELD(struct fw_cfg, selected),
+	STATE_FIELD(struct fw_cfg, at),
+	STATE_FIELD(struct fw_cfg, dma_address),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct fw_cfg),
+	.fields = state_fields,
+	.check = check_state,
+};
+
+static const struct device_ops fw_cfg_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops selector_ops = { selector_read, selector_write, 4 };
 
 /**

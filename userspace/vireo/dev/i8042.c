@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "i8042.h"
+#include "../state.h"
 #include "../util.h"
 
 #define STATUS_OUTPUT	0x01	/* a byte waits at port 0x60 */
@@ -208,7 +209,37 @@ static void destroy(struct device *device)
 	free(container_of(device, struct i8042, device));
 }
 
-static const struct device_ops i8042_device_ops = { .reset = reset, .destroy = destroy };
+static int check_state(const void *device, const void *loaded)
+{
+	const struct i8042 *kbc = loaded;
+
+	(void)device;
+	if (kbc->status & ~(STATUS_OUTPUT | STATUS_SYSTEM | STATUS_COMMAND | STATUS_UNLOCKED | STATUS_AUX |
+			    STATUS_TIMEOUT))
+		return -EINVAL;
+	if (kbc->command && (kbc->command < CMD_WRITE_RAM || kbc->command >= CMD_WRITE_RAM + RAM_BYTES) &&
+	    (kbc->command < CMD_WRITE_OUT || kbc->command > CMD_TO_AUX))
+		return -EINVAL;
+	return 0;
+}
+
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct i8042, ram),
+	STATE_FIELD(struct i8042, output),
+	STATE_FIELD(struct i8042, data),
+	STATE_FIELD(struct i8042, status),
+	STATE_FIELD(struct i8042, command),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct i8042),
+	.fields = state_fields,
+	.check = check_state,
+};
+
+static const struct device_ops i8042_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops data_ops = { data_read, data_write, 1 };
 static const struct bus_ops command_ops = { status_read, command_write, 1 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ioapic.h"
+#include "../state.h"
 #include "../util.h"
 
 #define WINDOW_BYTES	0x100
@@ -210,7 +211,39 @@ static void destroy(struct device *device)
 	free(container_of(device, struct ioapic, device));
 }
 
-static const struct device_ops ioapic_device_ops = { .reset = reset, .destroy = destroy };
+static int check_state(const void *device, const void *loaded)
+{
+	const struct ioapic *ioapic = loaded;
+	unsigned int pin;
+
+	(void)device;
+	if (ioapic->id > 0xf || ioapic->lines >> IOAPIC_PINS)
+		return -EINVAL;
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		uint64_t entry = ioapic->entry[pin];
+
+		if (entry & ~(ENTRY_WRITABLE | ENTRY_REMOTE) || (entry & ENTRY_REMOTE && !(entry & ENTRY_LEVEL)))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static const struct state_field state_fields[] = {
+	STATE_FIELD(struct ioapic, select),
+	STATE_FIELD(struct ioapic, id),
+	STATE_FIELD(struct ioapic, lines),
+	STATE_ARRAY(struct ioapic, entry),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct ioapic),
+	.fields = state_fields,
+	.check = check_state,
+};
+
+static const struct device_ops ioapic_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops window_ops = { window_read, window_write, 4 };
 
 /**

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "pic.h"
+#include "../state.h"
 #include "../util.h"
 
 #define CASCADE		2
@@ -460,7 +461,61 @@ static void destroy(struct device *device)
 	free(container_of(device, struct pic, device));
 }
 
-static const struct device_ops pic_device_ops = { .reset = reset, .destroy = destroy };
+/* Possible are all values of registers; these are what is not one. */
+static int check_state(const void *device, const void *loaded)
+{
+	const struct pic *pic = loaded;
+	unsigned int i;
+
+	(void)device;
+	for (i = 0; i < 2; i++) {
+		const struct chip *chip = &pic->chip[i];
+
+		if (chip->lowest > 7 || chip->icw > 4 || chip->elcr & ~chip->elcr_mask)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void load_state(void *device)
+{
+	update(device);
+}
+
+#define CHIP_FIELDS(i) \
+	STATE_FIELD(struct pic, chip[i].lines), \
+	STATE_FIELD(struct pic, chip[i].irr), \
+	STATE_FIELD(struct pic, chip[i].imr), \
+	STATE_FIELD(struct pic, chip[i].isr), \
+	STATE_FIELD(struct pic, chip[i].elcr), \
+	STATE_FIELD(struct pic, chip[i].base), \
+	STATE_FIELD(struct pic, chip[i].lowest), \
+	STATE_FIELD(struct pic, chip[i].icw), \
+	STATE_FIELD(struct pic, chip[i].need_icw4), \
+	STATE_FIELD(struct pic, chip[i].single), \
+	STATE_FIELD(struct pic, chip[i].all_level), \
+	STATE_FIELD(struct pic, chip[i].auto_eoi), \
+	STATE_FIELD(struct pic, chip[i].rotate_auto), \
+	STATE_FIELD(struct pic, chip[i].nested), \
+	STATE_FIELD(struct pic, chip[i].special_mask), \
+	STATE_FIELD(struct pic, chip[i].read_isr), \
+	STATE_FIELD(struct pic, chip[i].poll)
+
+static const struct state_field state_fields[] = {
+	CHIP_FIELDS(0),
+	CHIP_FIELDS(1),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct pic),
+	.fields = state_fields,
+	.check = check_state,
+	.load = load_state,
+};
+
+static const struct device_ops pic_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops master_ops = { master_read, master_write, 1 };
 static const struct bus_ops slave_ops = { slave_read, slave_write, 1 };
 static const struct bus_ops elcr_ops = { elcr_read, elcr_write, 1 };

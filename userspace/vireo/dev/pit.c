@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "pit.h"
+#include "../state.h"
 #include "../util.h"
 
 #define CHANNELS	3
@@ -32,6 +33,7 @@ enum access { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
  * struct channel - one of the three counters
  * @reload: the count that was written, 1 to 0x10000
  * @start: when it was loaded, in ns; modes 1 and 5: when the gate rose
+ * @age: in state blocks, how long ago that was: the clock of another launcher is another one
  * @loaded: false until a count is written (modes 1, 5: until the gate rises)
  * @mode: 0 to 5
  * @access: which bytes are read and written
@@ -49,6 +51,7 @@ enum access { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
 struct channel {
 	uint32_t reload;
 	uint64_t start;
+	uint64_t age;
 	bool loaded;
 	uint8_t mode;
 	uint8_t access;
@@ -84,11 +87,12 @@ static uint64_t to_ns(uint64_t ticks)
 
 static uint64_t elapsed(const struct pit *pit, const struct channel *channel)
 {
-	uint64_t now = timers_now(&pit->device.board->timers);
+	/* A count that was loaded before the host's clock began starts at a negative time. */
+	int64_t ns = (int64_t)(timers_now(&pit->device.board->timers) - channel->start);
 
 	if (!channel->gate && (channel->mode == 0 || channel->mode == 4))
 		return channel->frozen;
-	return to_ticks(now > channel->start ? now - channel->start : 0);
+	return to_ticks(ns > 0 ? (uint64_t)ns : 0);
 }
 
 static uint32_t modulus(const struct channel *channel)
@@ -415,7 +419,87 @@ static void destroy(struct device *device)
 	free(container_of(device, struct pit, device));
 }
 
-static const struct device_ops pit_device_ops = { .reset = reset, .destroy = destroy };
+static void save_state(void *device)
+{
+	struct pit *pit = device;
+	uint64_t now = timers_now(&pit->device.board->timers);
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++)
+		pit->channel[i].age = now - pit->channel[i].start;
+}
+
+static int check_channel(const struct channel *channel)
+{
+	if (channel->mode > 5 || channel->access == ACCESS_LATCH || channel->access > ACCESS_BOTH ||
+	    channel->latched > 2 || channel->age >> 62 || channel->frozen >> 62)
+		return -EINVAL;
+	/* Digits above 9 make counts beyond the modulus. */
+	if (!channel->reload || channel->reload > 0x10000)
+		return -EINVAL;
+	return channel->loaded && is_periodic(channel) && channel->reload < 2 ? -EINVAL : 0;
+}
+
+static int check_state(const void *device, const void *loaded)
+{
+	const struct pit *pit = loaded;
+	unsigned int i;
+
+	(void)device;
+	for (i = 0; i < CHANNELS; i++)
+		if (check_channel(&pit->channel[i]))
+			return -EINVAL;
+	if (!pit->channel[0].gate || !pit->channel[1].gate || pit->channel[2].gate != (pit->speaker & SPEAKER_GATE))
+		return -EINVAL;
+	return 0;
+}
+
+static void load_state(void *device)
+{
+	struct pit *pit = device;
+	uint64_t now = timers_now(&pit->device.board->timers);
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++)
+		pit->channel[i].start = now - pit->channel[i].age;
+	schedule(pit);
+}
+
+#define CHANNEL_FIELDS(i) \
+	STATE_FIELD(struct pit, channel[i].reload), \
+	STATE_FIELD(struct pit, channel[i].age), \
+	STATE_FIELD(struct pit, channel[i].loaded), \
+	STATE_FIELD(struct pit, channel[i].mode), \
+	STATE_FIELD(struct pit, channel[i].access), \
+	STATE_FIELD(struct pit, channel[i].bcd), \
+	STATE_FIELD(struct pit, channel[i].gate), \
+	STATE_FIELD(struct pit, channel[i].frozen), \
+	STATE_FIELD(struct pit, channel[i].write_high), \
+	STATE_FIELD(struct pit, channel[i].write_low), \
+	STATE_FIELD(struct pit, channel[i].read_high), \
+	STATE_FIELD(struct pit, channel[i].latched), \
+	STATE_FIELD(struct pit, channel[i].latch), \
+	STATE_FIELD(struct pit, channel[i].status_latched), \
+	STATE_FIELD(struct pit, channel[i].status)
+
+static const struct state_field state_fields[] = {
+	CHANNEL_FIELDS(0),
+	CHANNEL_FIELDS(1),
+	CHANNEL_FIELDS(2),
+	STATE_FIELD(struct pit, speaker),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct pit),
+	.fields = state_fields,
+	.save = save_state,
+	.check = check_state,
+	.load = load_state,
+};
+
+static const struct device_ops pit_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops pit_ops = { pit_read, pit_write, 1 };
 static const struct bus_ops speaker_ops = { speaker_read, speaker_write, 1 };
 

@@ -17,6 +17,7 @@
 
 #include "rtc.h"
 #include "../memory.h"
+#include "../state.h"
 #include "../util.h"
 
 #define CMOS_BYTES	128
@@ -442,7 +443,50 @@ static void destroy(struct device *device)
 	free(container_of(device, struct rtc, device));
 }
 
-static const struct device_ops rtc_device_ops = { .reset = reset, .destroy = destroy };
+/* Far beyond any date that the chip can show, but sums with it do not overflow. */
+#define TIME_MAX (UINT64_MAX / NSEC_PER_SEC / 2)
+
+static int check_state(const void *device, const void *loaded)
+{
+	const struct rtc *rtc = loaded;
+
+	(void)device;
+	if (rtc->index >= CMOS_BYTES || rtc->frozen != !!(rtc->cmos[REG_B] & B_SET) || rtc->seen > TIME_MAX ||
+	    rtc->frozen_at / NSEC_PER_SEC > TIME_MAX || rtc->cmos[REG_A] & A_UIP ||
+	    rtc->cmos[REG_C] & ~(C_UF | C_AF | C_PF | C_IRQF))
+		return -EINVAL;
+	return 0;
+}
+
+/* The periodic interrupt goes on with another phase: that of this host's clock. */
+static void load_state(void *device)
+{
+	struct rtc *rtc = device;
+
+	timer_cancel(&rtc->device.board->timers, &rtc->periodic);
+	update_irq(rtc);
+	schedule(rtc);
+}
+
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct rtc, cmos),
+	STATE_FIELD(struct rtc, index),
+	STATE_FIELD(struct rtc, offset),
+	STATE_FIELD(struct rtc, frozen),
+	STATE_FIELD(struct rtc, frozen_at),
+	STATE_FIELD(struct rtc, seen),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct rtc),
+	.fields = state_fields,
+	.check = check_state,
+	.load = load_state,
+};
+
+static const struct device_ops rtc_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops rtc_ops = { rtc_read, rtc_write, 1 };
 
 /**

@@ -13,6 +13,7 @@
 
 #include "testdev.h"
 #include "../memory.h"
+#include "../state.h"
 #include "../util.h"
 
 struct testdev {
@@ -90,7 +91,19 @@ static void destroy(struct device *device)
 	free(container_of(device, struct testdev, device));
 }
 
-static const struct device_ops testdev_device_ops = { .destroy = destroy };
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct testdev, data),
+	STATE_BYTES(struct testdev, mmio),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct testdev),
+	.fields = state_fields,
+};
+
+static const struct device_ops testdev_device_ops = { .destroy = destroy, .state = &state };
 static const struct bus_ops data_ops = { data_read, data_write, 4 };
 static const struct bus_ops byte_ops = { data_read, data_write, 1 };
 static const struct bus_ops flush_ops = { zero_read, flush_write, 4 };

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "uart.h"
+#include "../state.h"
 #include "../util.h"
 
 #define FIFO_BYTES	16
@@ -396,7 +397,57 @@ static void destroy(struct device *device)
 	free(container_of(device, struct uart, device));
 }
 
-static const struct device_ops uart_device_ops = { .reset = reset, .destroy = destroy };
+static int check_state(const void *device, const void *loaded)
+{
+	const struct uart *uart = loaded;
+
+	(void)device;
+	if (uart->fcr & ~(FCR_ENABLE | FCR_DMA | FCR_TRIGGER) || (uart->fcr && !(uart->fcr & FCR_ENABLE)))
+		return -EINVAL;
+	if (uart->rx.first >= FIFO_BYTES || uart->rx.nr > depth(uart) || uart->tx.first >= FIFO_BYTES ||
+	    uart->tx.nr > depth(uart))
+		return -EINVAL;
+	if (uart->ier & ~IER_ALL || uart->mcr & ~MCR_ALL || uart->modem & 0x0f || uart->modem_delta & 0xf0 ||
+	    uart->errors & ~LSR_ERRORS)
+		return -EINVAL;
+	return 0;
+}
+
+/* What @tx has is sent when the machine goes on. */
+static void load_state(void *device)
+{
+	update(device);
+}
+
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct uart, rx.byte),
+	STATE_FIELD(struct uart, rx.first),
+	STATE_FIELD(struct uart, rx.nr),
+	STATE_BYTES(struct uart, tx.byte),
+	STATE_FIELD(struct uart, tx.first),
+	STATE_FIELD(struct uart, tx.nr),
+	STATE_FIELD(struct uart, thre_pending),
+	STATE_FIELD(struct uart, ier),
+	STATE_FIELD(struct uart, fcr),
+	STATE_FIELD(struct uart, lcr),
+	STATE_FIELD(struct uart, mcr),
+	STATE_FIELD(struct uart, scr),
+	STATE_FIELD(struct uart, modem),
+	STATE_FIELD(struct uart, modem_delta),
+	STATE_FIELD(struct uart, errors),
+	STATE_FIELD(struct uart, divisor),
+	STATE_END,
+};
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct uart),
+	.fields = state_fields,
+	.check = check_state,
+	.load = load_state,
+};
+
+static const struct device_ops uart_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops uart_ops = { uart_read, uart_write, 1 };
 
 /**
