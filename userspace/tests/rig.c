@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,12 +49,40 @@ static void pause_machine(void *host, const char *reason)
 	__atomic_fetch_add(&rig->pauses, 1, __ATOMIC_RELAXED);
 }
 
+static int ioeventfd(void *host, int fd, uint64_t addr, unsigned int len, bool on)
+{
+	struct rig *rig = host;
+	unsigned int i;
+
+	(void)len;
+	for (i = 0; i < rig->nr_doorbells; i++)
+		if (rig->doorbell[i].addr == addr)
+			break;
+	if (on) {
+		if (i < rig->nr_doorbells)
+			return -EEXIST;
+		if (i == RIG_DOORBELLS)
+			return -ENOSPC;
+		rig->doorbell[i].fd = fd;
+		rig->doorbell[i].addr = addr;
+		rig->nr_doorbells++;
+		return 0;
+	}
+	if (i == rig->nr_doorbells || rig->doorbell[i].fd != fd) {
+		rig->doorbell_errors++;
+		return -ENOENT;
+	}
+	rig->doorbell[i] = rig->doorbell[--rig->nr_doorbells];
+	return 0;
+}
+
 static const struct board_host host_ops = {
 	.send_msi = send_msi,
 	.extint = extint,
 	.request = request,
 	.event = event,
 	.pause = pause_machine,
+	.ioeventfd = ioeventfd,
 };
 
 static uint64_t now(void *arg)
@@ -116,4 +145,22 @@ void rig_out(struct rig *rig, uint16_t port, uint8_t value)
 uint8_t rig_in(struct rig *rig, uint16_t port)
 {
 	return (uint8_t)bus_read(&rig->board.pio, port, 1);
+}
+
+static void rig_pci_address(struct rig *rig, unsigned int slot, unsigned int offset)
+{
+	bus_write(&rig->board.pio, 0xcf8, 4, 0x80000000 | slot << 11 | (offset & 0xfc));
+}
+
+uint32_t rig_pci_read(struct rig *rig, unsigned int slot, unsigned int offset, unsigned int size)
+{
+	rig_pci_address(rig, slot, offset);
+	return (uint32_t)bus_read(&rig->board.pio, 0xcfc + (offset & 3), size);
+}
+
+void rig_pci_write(struct rig *rig, unsigned int slot, unsigned int offset, unsigned int size,
+		   uint32_t value)
+{
+	rig_pci_address(rig, slot, offset);
+	bus_write(&rig->board.pio, 0xcfc + (offset & 3), size, value);
 }

@@ -7,6 +7,7 @@
 #include "../vireo/memory.h"
 
 #define RIG_MSIS 64
+#define RIG_DOORBELLS 8
 
 struct rig_msi {
 	uint64_t address;
@@ -30,6 +31,9 @@ struct rig_msi {
  * @pauses: how often the machine was to be paused
  * @line: levels of the interrupt lines, if rig_lines() was called
  * @rises: how often each rose
+ * @doorbell: ioeventfds that are set
+ * @nr_doorbells: how many; RIG_DOORBELLS fit
+ * @doorbell_errors: some that were removed and were not there
  */
 struct rig {
 	struct board board;
@@ -47,8 +51,15 @@ struct rig {
 	unsigned int pauses;
 	bool line[BOARD_GSIS];
 	unsigned int rises[BOARD_GSIS];
+	struct { int fd; uint64_t addr; } doorbell[RIG_DOORBELLS];
+	unsigned int nr_doorbells;
+	unsigned int doorbell_errors;
 };
 
+/* PCI configuration space by mechanism 1 */
+uint32_t rig_pci_read(struct rig *rig, unsigned int slot, unsigned int offset, unsigned int size);
+void rig_pci_write(struct rig *rig, unsigned int slot, unsigned int offset, unsigned int size,
+		   uint32_t value);
 void rig_init(struct rig *rig, uint64_t memory);
 void rig_destroy(struct rig *rig);
 void rig_lines(struct rig *rig);

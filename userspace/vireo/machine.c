@@ -629,7 +629,8 @@ static int reset(struct machine *machine)
 		r = write_tables(machine);
 	board_reset(&machine->board);
 	board_unlock(&machine->board);
-	board_start(&machine->board);
+	if (!machine->paused)
+		board_start(&machine->board);
 	if (r)
 		return r;
 	r = reset_cpus(machine);
@@ -809,6 +810,9 @@ static void machine_destroy(struct machine *machine)
 	unsigned int i;
 
 	end_cpus(machine);
+	/* What device threads may reach goes only when there are none. */
+	if (machine->has_board)
+		board_stop(&machine->board);
 	if (machine->has_loop) {
 		loop_stop(&machine->loop);
 		loop_destroy(&machine->loop);

@@ -85,6 +85,8 @@ static void rest(struct machine *machine)
 
 	board_stop(&machine->board);
 	board_lock(&machine->board);
+	/* What devices have signalled before they stopped is in their lines then. */
+	pci_line_ready(machine->board.pci);
 	timers_stop(&machine->board.timers);
 	machine->quiet = true;
 	board_unlock(&machine->board);

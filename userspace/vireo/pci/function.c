@@ -179,6 +179,35 @@ void pci_function_reset(struct pci_function *function)
 }
 
 /**
+ * pci_config_possible() - could configuration space be like that?
+ * @function: the function
+ * @config: what comes from outside
+ *
+ * Return: true if nothing differs but what a guest may change, and the state of the interrupt line.
+ */
+bool pci_config_possible(const struct pci_function *function, const uint8_t *config)
+{
+	unsigned int i;
+
+	for (i = 0; i < PCI_CONFIG; i++) {
+		uint8_t free = function->writable[i] | (i == PCI_STATUS ? PCI_STATUS_INTX : 0);
+
+		if ((config[i] ^ function->initial[i]) & ~free)
+			return false;
+	}
+	return true;
+}
+
+/**
+ * pci_function_loaded() - configuration space, line and vectors were loaded: make the rest follow
+ * @function: the function
+ */
+void pci_function_loaded(struct pci_function *function)
+{
+	changed(function);
+}
+
+/**
  * pci_plug() - put a function on the board's bus; from then on the board owns it
  * @board: the board
  * @function: the function, with BARs and capabilities

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "pci.h"
+#include "../state.h"
 #include "../util.h"
 
 #define ADDRESS_ENABLE	0x80000000U
@@ -427,7 +428,28 @@ static void destroy(struct device *device)
 	free(bus);
 }
 
-static const struct device_ops host_device_ops = { .reset = reset, .destroy = destroy };
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct pci_bus, bridge.config),
+	STATE_FIELD(struct pci_bus, address),
+	STATE_END
+};
+
+static int state_check(const void *device, const void *loaded)
+{
+	const struct pci_bus *bus = device, *new = loaded;
+
+	return pci_config_possible(&bus->bridge, new->bridge.config) &&
+	       !(new->address & ~ADDRESS_BITS) ? 0 : -EINVAL;
+}
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct pci_bus),
+	.fields = state_fields,
+	.check = state_check,
+};
+
+static const struct device_ops host_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 
 /**
  * pci_map() - choose the window above memory

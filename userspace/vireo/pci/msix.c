@@ -89,6 +89,22 @@ void pci_msix_reset(struct pci_msix *msix)
 	pci_msix_changed(msix);
 }
 
+/**
+ * pci_msix_possible() - could a table be like that?
+ * @msix: with vectors that come from outside
+ *
+ * Return: true if a guest could have brought it there.
+ */
+bool pci_msix_possible(const struct pci_msix *msix)
+{
+	unsigned int i;
+
+	for (i = 0; i < msix->nr; i++)
+		if (msix->address[i] & 3 || msix->control[i] & ~ENTRY_MASKED || msix->pending[i] > 1)
+			return false;
+	return true;
+}
+
 static uint32_t pending_bits(struct pci_msix *msix, unsigned int first)
 {
 	uint32_t bits = 0;

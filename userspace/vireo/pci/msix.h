@@ -43,6 +43,7 @@ void pci_msix_init(struct pci_msix *msix, struct pci_function *function, unsigne
 		   unsigned int nr);
 void pci_msix_destroy(struct pci_msix *msix);
 void pci_msix_reset(struct pci_msix *msix);
+bool pci_msix_possible(const struct pci_msix *msix);
 void pci_msix_changed(struct pci_msix *msix);
 uint64_t pci_msix_read(struct pci_msix *msix, uint64_t offset, unsigned int size);
 void pci_msix_write(struct pci_msix *msix, uint64_t offset, unsigned int size, uint64_t value);

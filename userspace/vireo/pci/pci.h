@@ -180,6 +180,8 @@ unsigned int pci_add_cap(struct pci_function *function, uint8_t id, unsigned int
 int pci_plug(struct board *board, struct pci_function *function, const char *name,
 	     const struct device_ops *ops);
 void pci_function_reset(struct pci_function *function);
+void pci_function_loaded(struct pci_function *function);
+bool pci_config_possible(const struct pci_function *function, const uint8_t *config);
 bool pci_bar_range(const struct pci_function *function, unsigned int nr, uint64_t *start);
 uint32_t pci_config_read(struct pci_function *function, unsigned int offset, unsigned int size);
 void pci_config_write(struct pci_function *function, unsigned int offset, unsigned int size,

@@ -9,6 +9,7 @@
  * What device threads touch without the board's lock is accessed atomically: status, generation, ISR, vectors.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,7 @@
 
 #include "virtio.h"
 #include "../memory.h"
+#include "../state.h"
 #include "../util.h"
 #include "../pci/msix.h"
 #include "../pci/pci.h"
@@ -93,7 +95,7 @@ _Static_assert(sizeof(struct common) == 60, "layout of the specification");
 _Static_assert(offsetof(struct common, queue_desc) == 32, "layout of the specification");
 
 /**
- * struct virtio_pci - a device in its slot
+ * struct virtio_pci - a device in its slot; what is an array has a member for each queue
  * @pci: the function
  * @msix: its messages
  * @dev: the device
@@ -111,6 +113,12 @@ _Static_assert(offsetof(struct common, queue_desc) == 32, "layout of the specifi
  * @desc: addresses of the rings
  * @driver: likewise
  * @device: likewise
+ * @avail: virtq_position of each queue, up to date while its state is read or written only
+ * @used: likewise
+ * @signalled: likewise
+ * @signalled_valid: likewise
+ * @name: the function's
+ * @dev_ops: of @dev's own part on the board
  * @cap: the capability through which configuration space reaches BARs
  * @paused: the board has stopped
  * @doorbells: the kernel knows the queues' addresses
@@ -134,6 +142,12 @@ struct virtio_pci {
 	uint64_t desc[VIRTIO_QUEUES_MAX];
 	uint64_t driver[VIRTIO_QUEUES_MAX];
 	uint64_t device[VIRTIO_QUEUES_MAX];
+	uint16_t avail[VIRTIO_QUEUES_MAX];
+	uint16_t used[VIRTIO_QUEUES_MAX];
+	uint16_t signalled[VIRTIO_QUEUES_MAX];
+	bool signalled_valid[VIRTIO_QUEUES_MAX];
+	char name[STATE_NAME_MAX + 1];
+	struct device_ops dev_ops;
 	unsigned int cap;
 	bool paused;
 	bool doorbells;
@@ -285,6 +299,11 @@ static uint64_t offered(const struct virtio_pci *vp)
 	return vp->dev->offered | TRANSPORT_FEATURES;
 }
 
+static bool acceptable(const struct virtio_pci *vp, uint64_t features)
+{
+	return !(features & ~offered(vp)) && features >> F_VERSION_1 & 1;
+}
+
 /* Registers of transport and queues as after power-on; the device is stopped. */
 static void clear(struct virtio_pci *vp)
 {
@@ -341,8 +360,7 @@ static void write_status(struct virtio_pci *vp, uint8_t value)
 	/* Bits are only ever added. */
 	new |= old;
 	if (new & STATUS_FEATURES_OK && !(old & STATUS_FEATURES_OK)) {
-		if (vp->driver_features & ~offered(vp) ||
-		    !(vp->driver_features >> F_VERSION_1 & 1))
+		if (!acceptable(vp, vp->driver_features))
 			new &= (uint8_t)~STATUS_FEATURES_OK;
 		else
 			dev->features = vp->driver_features;
@@ -395,10 +413,9 @@ static void read_common(struct virtio_pci *vp, struct common *out)
 	memcpy(out->queue_device, &vp->device[q], sizeof(out->queue_device));
 }
 
-static void enable_queue(struct virtio_pci *vp)
+static int start_queue(struct virtio_pci *vp, unsigned int q, const struct virtq_position *at)
 {
 	struct virtio_device *dev = vp->dev;
-	unsigned int q = vp->queue_select;
 	struct virtq_layout layout = {
 		.size = vp->size[q],
 		.packed = virtio_has(dev, F_RING_PACKED),
@@ -409,14 +426,18 @@ static void enable_queue(struct virtio_pci *vp)
 		.device = vp->device[q],
 	};
 
-	/* Before FEATURES_OK nobody knows what a ring looks like. */
-	if (!(vp->status & STATUS_FEATURES_OK))
-		return;
-	if (virtq_start(&dev->queue[q].vq, dev->board->memory, &layout, NULL)) {
+	int r = virtq_start(&dev->queue[q].vq, dev->board->memory, &layout, at);
+
+	if (r)
 		fail(dev, dev->queue[q].vq.broken);
-		return;
-	}
-	vp->enabled[q] = 1;
+	return r;
+}
+
+static void enable_queue(struct virtio_pci *vp)
+{
+	/* Before FEATURES_OK nobody knows what a ring looks like. */
+	if (vp->status & STATUS_FEATURES_OK && !start_queue(vp, vp->queue_select, NULL))
+		vp->enabled[vp->queue_select] = 1;
 }
 
 static uint16_t valid_vector(const struct virtio_pci *vp, uint32_t value)
@@ -742,14 +763,122 @@ static void device_destroy(struct device *device)
 	if (vp->doorbells)
 		remove_doorbells(vp, vp->dev->nr_queues);
 	pci_detach(&vp->pci);
-	free_device(vp);
+	/* The rest goes with the board's next device, which is a part of this. */
 }
+
+static void dev_destroy(struct device *device)
+{
+	struct virtio_device *dev = container_of(device, struct virtio_device, device);
+
+	free_device(dev->transport);
+}
+
+/* ---- State ---- */
+
+static const struct state_field state_fields[] = {
+	STATE_BYTES(struct virtio_pci, pci.config),
+	STATE_FIELD(struct virtio_pci, pci.line),
+	STATE_ARRAY(struct virtio_pci, msix.address),
+	STATE_ARRAY(struct virtio_pci, msix.data),
+	STATE_ARRAY(struct virtio_pci, msix.control),
+	STATE_ARRAY(struct virtio_pci, msix.pending),
+	STATE_FIELD(struct virtio_pci, driver_features),
+	STATE_FIELD(struct virtio_pci, feature_select),
+	STATE_FIELD(struct virtio_pci, driver_select),
+	STATE_FIELD(struct virtio_pci, queue_select),
+	STATE_FIELD(struct virtio_pci, status),
+	STATE_FIELD(struct virtio_pci, generation),
+	STATE_FIELD(struct virtio_pci, isr),
+	STATE_FIELD(struct virtio_pci, config_vector),
+	STATE_ARRAY(struct virtio_pci, size),
+	STATE_ARRAY(struct virtio_pci, vector),
+	STATE_ARRAY(struct virtio_pci, enabled),
+	STATE_ARRAY(struct virtio_pci, desc),
+	STATE_ARRAY(struct virtio_pci, driver),
+	STATE_ARRAY(struct virtio_pci, device),
+	STATE_ARRAY(struct virtio_pci, avail),
+	STATE_ARRAY(struct virtio_pci, used),
+	STATE_ARRAY(struct virtio_pci, signalled),
+	STATE_ARRAY(struct virtio_pci, signalled_valid),
+	STATE_END
+};
+
+static void state_update(void *device)
+{
+	struct virtio_pci *vp = device;
+	unsigned int i;
+
+	for (i = 0; i < vp->dev->nr_queues; i++) {
+		const struct virtq_position *at = &vp->dev->queue[i].vq.at;
+
+		vp->avail[i] = at->avail;
+		vp->used[i] = at->used;
+		vp->signalled[i] = at->signalled;
+		vp->signalled_valid[i] = at->signalled_valid;
+	}
+}
+
+static bool queue_possible(const struct virtio_pci *vp, unsigned int q, uint16_t most)
+{
+	return vp->size[q] && vp->size[q] <= most && vp->enabled[q] <= 1 &&
+	       valid_vector(vp, vp->vector[q]) == vp->vector[q] &&
+	       (!vp->enabled[q] || vp->status & STATUS_FEATURES_OK);
+}
+
+static int state_check(const void *device, const void *loaded)
+{
+	const struct virtio_pci *vp = device, *new = loaded;
+	unsigned int i;
+
+	if (!pci_config_possible(&vp->pci, new->pci.config) ||
+	    !pci_msix_possible(&new->msix) ||
+	    valid_vector(new, new->config_vector) != new->config_vector ||
+	    new->status & ~(STATUS_DRIVER | STATUS_NEEDS_RESET) || new->isr & ~(ISR_QUEUE | ISR_CONFIG))
+		return -EINVAL;
+	if (new->status & STATUS_FEATURES_OK ? !acceptable(vp, new->driver_features) :
+					       new->status & STATUS_DRIVER_OK)
+		return -EINVAL;
+	for (i = 0; i < vp->dev->nr_queues; i++)
+		if (!queue_possible(new, i, vp->dev->queue[i].size))
+			return -EINVAL;
+	return 0;
+}
+
+/* The machine is stopped; the device starts with board_start(). */
+static void state_loaded(void *device)
+{
+	struct virtio_pci *vp = device;
+	struct virtio_device *dev = vp->dev;
+	unsigned int i;
+
+	dev->features = vp->status & STATUS_FEATURES_OK ? vp->driver_features : 0;
+	for (i = 0; i < dev->nr_queues; i++) {
+		struct virtq_position at = {
+			vp->avail[i], vp->used[i], vp->signalled[i], vp->signalled_valid[i],
+		};
+
+		virtq_stop(&dev->queue[i].vq);
+		if (vp->enabled[i] && !(vp->status & STATUS_NEEDS_RESET))
+			start_queue(vp, i, &at);
+	}
+	pci_function_loaded(&vp->pci);
+}
+
+static const struct device_state state = {
+	.version = 1,
+	.bytes = sizeof(struct virtio_pci),
+	.fields = state_fields,
+	.save = state_update,
+	.check = state_check,
+	.load = state_loaded,
+};
 
 static const struct device_ops device_ops = {
 	.reset = device_reset,
 	.destroy = device_destroy,
 	.stop = device_stop,
 	.start = device_start,
+	.state = &state,
 };
 
 /**
@@ -817,8 +946,13 @@ int virtio_plug(struct board *board, struct virtio_device *dev)
 	pci_msix_init(&vp->msix, &vp->pci, BAR_MSIX, dev->nr_queues + 1);
 	add_caps(vp);
 	clear(vp);
-	r = pci_plug(board, &vp->pci, dev->class->name, &device_ops);
-	if (r)
+	snprintf(vp->name, sizeof(vp->name), "%s-pci", dev->class->name);
+	r = pci_plug(board, &vp->pci, vp->name, &device_ops);
+	if (r) {
 		free_device(vp);
-	return r;
+		return r;
+	}
+	vp->dev_ops = (struct device_ops){ .destroy = dev_destroy, .state = dev->class->state };
+	board_plug(board, &dev->device, dev->class->name, &vp->dev_ops);
+	return 0;
 }

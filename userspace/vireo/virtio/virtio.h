@@ -69,6 +69,7 @@ struct virtio_queue {
 
 /**
  * struct virtio_device - the common part of all of them, first in theirs
+ * @device: what the board sees of it, for the sake of @class->state; the transport is a device of its own
  * @class: what it is
  * @offered: features that the device offers; the transport adds those of rings and its own
  * @features: what the driver has accepted; settled when start() is called
@@ -82,6 +83,7 @@ struct virtio_queue {
  * @running: between start() and stop()
  */
 struct virtio_device {
+	struct device device;
 	const struct virtio_class *class;
 	uint64_t offered;
 	uint64_t features;
