@@ -101,7 +101,8 @@ def _add_file(cpio, source, destination):
     executable = os.stat(source).st_mode & 0o111
     cpio.file(destination.removesuffix(".xz") if source.endswith(".ko.xz") else destination,
               data, 0o755 if executable else 0o644)
-    if executable and data[:4] == b"\x7fELF":
+    # A library that a program opens by itself is added by name, and has others that it needs.
+    if (executable or ".so" in source) and data[:4] == b"\x7fELF":
         for here, there in _libraries(source):
             cpio.file(there, _read(here), 0o755)
 

@@ -68,14 +68,14 @@ bool net_wanted(const struct net_filter *filter, const uint8_t *destination)
 			return !filter->nobcast;
 		if (filter->nomulti)
 			return false;
-		if (filter->allmulti)
+		if (filter->allmulti || filter->more_multi)
 			return true;
 		i = filter->nr_uni;
 		end = filter->nr;
 	} else {
 		if (filter->nouni)
 			return false;
-		if (filter->alluni || !memcmp(destination, filter->mac, 6))
+		if (filter->alluni || filter->more_uni || !memcmp(destination, filter->mac, 6))
 			return true;
 		i = 0;
 		end = filter->nr_uni;

@@ -47,6 +47,8 @@ struct params;
  * @nomulti: no multicast
  * @nouni: no unicast
  * @nobcast: no broadcast
+ * @more_uni: more unicast addresses than @table has room for
+ * @more_multi: likewise, multicast
  * @nr_uni: unicast addresses, first in @table
  * @nr: addresses in @table
  * @mac: the device's own address
@@ -54,6 +56,7 @@ struct params;
  */
 struct net_filter {
 	uint8_t promisc, allmulti, alluni, nomulti, nouni, nobcast;
+	uint8_t more_uni, more_multi;
 	uint16_t nr_uni, nr;
 	uint8_t mac[6];
 	uint8_t table[NET_FILTER_MAX][6];

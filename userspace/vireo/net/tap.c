@@ -104,13 +104,13 @@ static void tap_filter(struct net_backend *backend, const struct net_filter *fil
 	 * No address at all: everything passes. Exceptions of the kind "no broadcast" are not known there, and do not
 	 * matter: a driver sees more than it wants.
 	 */
-	if (!filter->promisc && !filter->alluni) {
+	if (!filter->promisc && !filter->alluni && !filter->more_uni) {
 		memcpy(next++, filter->mac, ETH_ALEN);
 		memset(next++, 0xff, ETH_ALEN);
 		for (i = 0; i < filter->nr; i++)
 			memcpy(next++, filter->table[i], ETH_ALEN);
 		request.tun.count = (uint16_t)(next - request.address);
-		request.tun.flags = filter->allmulti ? TUN_FLT_ALLMULTI : 0;
+		request.tun.flags = filter->allmulti || filter->more_multi ? TUN_FLT_ALLMULTI : 0;
 	}
 	/* If that fails the guest sees too much, as behind a hub. */
 	ioctl(to_tap(backend)->fd[0], TUNSETTXFILTER, &request);

@@ -277,6 +277,13 @@ static int user_send(struct net_backend *backend, unsigned int queue, const stru
 	return 0;
 }
 
+/* Only what is for the guest comes from there. */
+static void user_filter(struct net_backend *backend, const struct net_filter *filter)
+{
+	(void)backend;
+	(void)filter;
+}
+
 static void user_destroy(struct net_backend *backend)
 {
 	struct net_user *user = to_user(backend);
@@ -295,6 +302,7 @@ static const struct net_backend_ops user_ops = {
 	.fd = user_fd,
 	.receive = user_receive,
 	.send = user_send,
+	.filter = user_filter,
 	.wait = user_wait,
 	.destroy = user_destroy,
 };
