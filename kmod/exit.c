@@ -7,12 +7,12 @@
  * interrupts on.  See enum vireo_action.
  */
 #include <linux/nospec.h>
-#include <linux/sched.h>
 #include <asm/trapnr.h>
 #include <uapi/linux/kvm_para.h>
 
 #include "core.h"
 #include "exit.h"
+#include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 
@@ -509,7 +509,7 @@ static enum vireo_action vireo_exit_pause(struct vireo_vcpu *vcpu)
 	if (irqs_disabled())
 		return VIREO_SLOW;
 	vireo_step(vcpu);
-	yield();
+	vireo_spins(vcpu);
 	return VIREO_RESUME;
 }
 

@@ -19,6 +19,11 @@ module_param(nested_paging, bool, 0444);
 MODULE_PARM_DESC(nested_paging,
 		 "Use the processor's nested paging if it has it (default); 0: shadow tables");
 
+unsigned int vireo_pause_exits = VIREO_PAUSE_LOOPS;
+module_param_named(pause_exits, vireo_pause_exits, uint, 0444);
+MODULE_PARM_DESC(pause_exits,
+		 "Notice guests that spin: 0: no; 1: by loops of PAUSE, if the processor can tell (default); 2: by each PAUSE");
+
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
 	DEFINE_STATIC_CALL_NULL(vireo_##name, *((struct vireo_backend *)NULL)->name);

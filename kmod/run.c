@@ -22,13 +22,10 @@
 #include "compat.h"
 #include "core.h"
 #include "exit.h"
+#include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "pvclock.h"
-
-/* Work that needs the way back to user space or the scheduler. */
-#define VIREO_TASK_WORK (_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | \
-			 _TIF_NOTIFY_RESUME)
 
 void vireo_kick(struct vireo_vcpu *vcpu)
 {
@@ -199,16 +196,6 @@ static noinline enum vireo_action vireo_run_once(struct vireo_vcpu *vcpu)
 	return action == VIREO_RESUME ? VIREO_AGAIN : action;
 }
 
-/* Halted, or waiting for a SIPI: sleep until there is a reason not to. */
-static void vireo_wait(struct vireo_vcpu *vcpu)
-{
-	rcuwait_wait_event(&vcpu->wait,
-			   READ_ONCE(vcpu->requests) || vireo_has_wakeup(vcpu) ||
-			   (read_thread_flags() & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
-						   _TIF_NOTIFY_RESUME)),
-			   TASK_INTERRUPTIBLE);
-}
-
 /*
  * Everything that wants the vCPU out of the guest, interrupts on.
  * VIREO_RESUME: into the guest; VIREO_AGAIN: look again; VIREO_USER, VIREO_FAIL.
@@ -285,6 +272,8 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 
 	switch (vcpu->mp_state) {
 	case VIREO_MP_RUNNABLE:
+		if (unlikely(vcpu->halt_start))
+			vireo_halt_ended(vcpu);
 		return VIREO_RESUME;
 	case VIREO_MP_SHUTDOWN:
 		run->exit_reason = VIREO_EXIT_SHUTDOWN;
@@ -292,6 +281,8 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 	case VIREO_MP_HALTED:
 		if (vireo_has_wakeup(vcpu)) {
 			vcpu->mp_state = VIREO_MP_RUNNABLE;
+			if (vcpu->halt_start)
+				vireo_halt_ended(vcpu);
 			vireo_request_set(vcpu, VIREO_REQ_EVENT);
 			return VIREO_RESUME;
 		}
@@ -481,6 +472,8 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 		return -EINTR;
 	}
 
+	if (unlikely(rcu_access_pointer(vcpu->thread) != task_pid(current)))
+		vireo_set_thread(vcpu);
 	vireo_vcpu_load(vcpu);
 	action = VIREO_RESUME;
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);

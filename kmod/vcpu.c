@@ -15,6 +15,7 @@
 #include <asm/tsc.h>
 
 #include "core.h"
+#include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 
@@ -46,12 +47,18 @@ static void vireo_vcpu_put_off(struct vireo_vcpu *vcpu)
 
 static void vireo_sched_in(struct preempt_notifier *notifier, int cpu)
 {
-	vireo_vcpu_load_on(container_of(notifier, struct vireo_vcpu, preempt), cpu);
+	struct vireo_vcpu *vcpu = container_of(notifier, struct vireo_vcpu, preempt);
+
+	WRITE_ONCE(vcpu->preempted, false);
+	vireo_vcpu_load_on(vcpu, cpu);
 }
 
 static void vireo_sched_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
-	vireo_vcpu_put_off(container_of(notifier, struct vireo_vcpu, preempt));
+	struct vireo_vcpu *vcpu = container_of(notifier, struct vireo_vcpu, preempt);
+
+	WRITE_ONCE(vcpu->preempted, READ_ONCE(current->__state) == TASK_RUNNING);
+	vireo_vcpu_put_off(vcpu);
 }
 
 static struct preempt_ops vireo_preempt_ops = {
@@ -213,6 +220,7 @@ void vireo_vcpu_destroy(struct vireo_vcpu *vcpu)
 	vireo_backend_vcpu_destroy(vcpu);
 	vireo_mmu_vcpu_destroy(vcpu);
 	vireo_interpret_free(vcpu);
+	vireo_forget_thread(vcpu);
 	kvfree(vcpu->cpuid);
 	fpu_free_guest_fpstate(&vcpu->fpu);
 	free_page((unsigned long)vcpu->run);
@@ -314,6 +322,10 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 	stats.user_exits = c->user_exits;
 	memcpy(stats.exits, c->exits, sizeof(c->exits));
 	stats.interpreted = c->interpreted;
+	stats.halts = c->halts;
+	stats.halt_polls = c->halt_polls;
+	stats.halt_hits = c->halt_hits;
+	stats.yields = c->yields;
 	return vireo_copy_back(arg, &stats, sizeof(stats), size);
 }
 

@@ -182,6 +182,7 @@ enum vireo_insn_msr {
  */
 struct vireo_counters {
 	u64 injected, faults, flushes, user_exits, interpreted;
+	u64 halts, halt_polls, halt_hits, yields;
 	u64 exits[VIREO_EXIT_REASON_NR];
 };
 
@@ -240,7 +241,12 @@ struct vireo_vcpu {
 	struct mutex mutex;		/* one ioctl at a time */
 	struct rcuwait wait;		/* halted thread */
 	struct preempt_notifier preempt;
-	struct pid __rcu *thread;	/* thread in VIREO_RUN */
+	struct pid __rcu *thread;	/* thread that was last in VIREO_RUN; RCU */
+	bool preempted;			/* its thread wants a CPU; own thread writes, others read */
+	bool spinning;			/* likewise: the guest spins, see idle.c */
+	bool halt_polled, halt_slept;	/* since halt_start */
+	u64 halt_start;			/* ns; 0: it does not wait in HLT */
+	u32 halt_poll_ns;		/* own bound, see idle.c */
 	bool loaded;			/* vcpu_load() done on @cpu, preempt-protected */
 	bool has_run;
 
@@ -371,6 +377,7 @@ struct vireo_vm {
 	struct vireo_mmu mmu;
 	struct vireo_vcpu *vcpus[VIREO_MAX_VCPUS];	/* smp_store_release once, under lock */
 	u32 nr_vcpus;			/* highest id + 1; smp_store_release after vcpus[] */
+	u32 last_yield;			/* who was last yielded to; a hint */
 	u64 flags;
 	char name[32];
 	bool dead;			/* a broken invariant: no vCPU runs again */
@@ -433,6 +440,10 @@ struct vireo_caps {
 	u64 xcr0;
 };
 extern struct vireo_caps vireo_caps;
+
+/* Module parameter pause_exits: which PAUSE of a guest exits; before probe() */
+enum { VIREO_PAUSE_NONE, VIREO_PAUSE_LOOPS, VIREO_PAUSE_ALL };
+extern unsigned int vireo_pause_exits;
 
 /* ------------------------------------------------------------------ */
 /* vcpu.c, run.c                                                        */

@@ -137,7 +137,8 @@ int svm_probe(struct vireo_caps *caps, bool nested_paging)
 	}
 	svm_caps.flush_asid = svm_caps.features & SVM_F_FLUSH_BY_ASID ?
 		VMCB_TLB_FLUSH_ASID : VMCB_TLB_FLUSH_ALL;
-	svm_caps.pause_filter = (svm_caps.features & SVM_F_PAUSE_FILTER) &&
+	svm_caps.pause_filter = vireo_pause_exits == VIREO_PAUSE_LOOPS &&
+				(svm_caps.features & SVM_F_PAUSE_FILTER) &&
 				(svm_caps.features & SVM_F_PAUSE_THRESHOLD);
 	svm_caps.rdtscp = cpuid_edx(CPUID_EXT_LEAF) & CPUID_EXT_EDX_RDTSCP;
 	ebx = svm_cpuid_has(CPUID_SIZE_LEAF) ? cpuid_ebx(CPUID_SIZE_LEAF) : 0;
@@ -146,6 +147,8 @@ int svm_probe(struct vireo_caps *caps, bool nested_paging)
 	svm_caps.invlpgb = ebx & CPUID_SIZE_EBX_INVLPGB;
 
 	svm_fill_caps(caps);
+	if (!svm_caps.pause_filter)
+		caps->features &= ~VIREO_FEATURE_PAUSE_FILTER;
 	caps->nested_paging = nested_paging && (svm_caps.features & SVM_F_NESTED_PAGING);
 	if (!caps->nested_paging) {
 		caps->features &= ~VIREO_FEATURE_NESTED_PAGING;

@@ -108,6 +108,8 @@ static void svm_init_vmcb(struct svm_vcpu *svm)
 		c->pause_threshold = 128;
 		vmcb_intercept(vmcb, VMCB_I_PAUSE, true);
 	}
+	if (vireo_pause_exits == VIREO_PAUSE_ALL)
+		vmcb_intercept(vmcb, VMCB_I_PAUSE, true);
 	/* The only way out of a lock that is waited for with interrupts off: quirks.c. */
 	if (static_branch_unlikely(&svm_bochs))
 		vmcb_intercept(vmcb, VMCB_I_PAUSE, true);

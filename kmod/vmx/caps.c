@@ -62,6 +62,8 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
 	else
 		/* PCIDs would be tags that shadow tables do not follow. */
 		want &= ~VMX_PROC2_INVPCID;
+	if (vireo_pause_exits != VIREO_PAUSE_LOOPS)
+		want &= ~VMX_PROC2_PAUSE_LOOP;
 	vmx_adjust(msrs->proc2, 0, want, &caps->proc2);
 	caps->unrestricted = caps->proc2 & VMX_PROC2_UNRESTRICTED;
 
@@ -76,6 +78,8 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
 	must = VMX_PROC_TSC_OFFSET | VMX_PROC_HLT | VMX_PROC_MWAIT | VMX_PROC_RDPMC |
 	       VMX_PROC_CR8_LOAD | VMX_PROC_CR8_STORE | VMX_PROC_MOV_DR | VMX_PROC_ALL_IO |
 	       VMX_PROC_MONITOR | VMX_PROC_MSR_BITMAP | VMX_PROC_SECONDARY;
+	if (vireo_pause_exits == VIREO_PAUSE_ALL)
+		must |= VMX_PROC_PAUSE;
 	if (vmx_adjust(msrs->proc, must, 0, &caps->proc))
 		return "secondary controls and MSR bitmaps";
 	caps->trap_flag = msrs->proc >> 32 & VMX_PROC_TRAP_FLAG;
@@ -173,6 +177,8 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 	have |= VIREO_FEATURE_NRIP_SAVE | VIREO_FEATURE_X2APIC;
 
 	used = have & ~unused;
+	if (!(caps->proc2 & VMX_PROC2_PAUSE_LOOP))
+		used &= ~VIREO_FEATURE_PAUSE_FILTER;
 	if (!caps->ept)
 		used &= ~(VIREO_FEATURE_NESTED_PAGING | VIREO_FEATURE_UNRESTRICTED);
 	out->nested_paging = caps->ept;

@@ -797,6 +797,10 @@ struct vireo_translation {
  * @user_exits: returns to user space
  * @interpreted: instructions interpreted one after another: of a hybrid VM, or of modes that the
  *	processor cannot enter; not those of single exits
+ * @halts: HLTs that had to wait
+ * @halt_polls: those of them that began with looking, for a while, instead of sleeping
+ * @halt_hits: those of these that were over before the thread slept
+ * @yields: times that the thread, whose guest was spinning, has given its CPU to that of another vCPU
  */
 struct vireo_stats {
 	__u32 size;
@@ -808,6 +812,10 @@ struct vireo_stats {
 	__u64 user_exits;
 	__u64 exits[VIREO_STATS_EXITS];
 	__u64 interpreted;
+	__u64 halts;
+	__u64 halt_polls;
+	__u64 halt_hits;
+	__u64 yields;
 };
 
 #define VIREO_IOC		0xB9

@@ -171,6 +171,9 @@ void dump_stats(const struct machine *machine)
 			i, (unsigned long long)s.entries, (unsigned long long)s.user_exits,
 			(unsigned long long)s.injected, (unsigned long long)s.faults,
 			(unsigned long long)s.flushes, (unsigned long long)s.interpreted);
+		fprintf(stderr, "  %llu waits in HLT, %llu looked before they slept and %llu had not to; %llu times the CPU given to another vCPU\n",
+			(unsigned long long)s.halts, (unsigned long long)s.halt_polls,
+			(unsigned long long)s.halt_hits, (unsigned long long)s.yields);
 		for (reason = 0; reason < VIREO_EXIT_REASON_NR; reason++)
 			if (s.exits[reason])
 				fprintf(stderr, "  %-24s %12llu\n", vireo_exit_name(reason),
