@@ -109,7 +109,7 @@ static bool zap_gfns(struct vireo_vm *vm, u64 start, u64 end, struct list_head *
 	bool found = false;
 	u32 i;
 
-	if (vireo_caps.nested_paging)
+	if (vm->mmu.root)
 		found = vireo_tdp_zap(&vm->mmu, start, end, cut);
 	for (i = 0; vm->mmu.shadow && i < map->nr; i++)
 		found |= vireo_shadow_zap(vm, &map->mem[i], start, end);

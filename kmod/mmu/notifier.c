@@ -54,7 +54,7 @@ static bool zap_user_range(struct vireo_vm *vm, unsigned long start, unsigned lo
 	for (i = 0; i < map->nr; i++) {
 		if (!mem_overlap(&map->mem[i], start, end, &first, &last))
 			continue;
-		if (vireo_caps.nested_paging)
+		if (vm->mmu.root)
 			found |= vireo_tdp_zap(&vm->mmu, first, last, cut);
 		if (vm->mmu.shadow)
 			found |= vireo_shadow_zap(vm, &map->mem[i], first, last);
@@ -113,7 +113,7 @@ static int age(struct vireo_vm *vm, unsigned long start, unsigned long end, bool
 	u64 first, last;
 	u32 i;
 
-	if (vireo_caps.nested_paging && !mmu->format->accessed) {
+	if (mmu->root && !mmu->format->accessed) {
 		LIST_HEAD(cut);
 
 		/* Nobody who only asks may drop anything, and this host cannot tell. */
@@ -134,7 +134,7 @@ static int age(struct vireo_vm *vm, unsigned long start, unsigned long end, bool
 	for (i = 0; i < map->nr && !(young && !clear); i++) {
 		if (!mem_overlap(&map->mem[i], start, end, &first, &last))
 			continue;
-		if (vireo_caps.nested_paging)
+		if (vm->mmu.root)
 			young |= vireo_tdp_young(mmu, first, last, clear);
 		if (vm->mmu.shadow)
 			young |= vireo_shadow_young(vm, &map->mem[i], first, last, clear);
