@@ -27,12 +27,13 @@ TIMED_OUT = 124
 class Machine:
     """What an emulator needs to know; see processors.py."""
 
-    def __init__(self, emulator, host, initramfs, cpus=None, memory=1024, extra_args=""):
+    def __init__(self, emulator, host, initramfs, cpus=None, memory=1024, extra_args="", disks=()):
         self.emulator = emulator
         self.kernel = host.kernel
         self.initramfs = initramfs
         self.cpus = cpus or emulator.default_cpus
         self.memory = memory
+        self.disks = disks
         self.args = f"{emulator.kernel_args(self.cpus)} {extra_args}".strip()
         self.bochs_console = ""
 

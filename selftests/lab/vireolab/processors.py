@@ -9,9 +9,13 @@ process when the machine is powered off, panics or resets.
 import os
 import subprocess
 
+from .initramfs import LabError
+
 # Bochs' clock advances by instructions. This many make up a second in the lab; it is near
 # to what Bochs does in a second here, so that seconds inside and outside are alike.
 BOCHS_IPS = 100_000_000
+# Its disks have 16 heads and 63 sectors to the track.
+BOCHS_CYLINDER = 16 * 63 * 512
 
 COMMON_ARGS = "panic=-1 oops=panic mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on log_buf_len=1M kunit.enable=1"
 
@@ -40,6 +44,8 @@ class Qemu:
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
             "-serial", f"file:{directory}/result",
         ]
+        for disk in machine.disks:
+            command += ["-drive", f"file={disk.replace(',', ',,')},format=raw,if=virtio,snapshot=on"]
         if self.icount:
             return command + ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
         return command + ["-accel", "tcg,thread=multi"]
@@ -50,6 +56,8 @@ class Bochs:
 
     boot_seconds = 180
     default_cpus = 1
+    # What is left of its controllers beside the CD; the kernel's names follow the order.
+    disk_slots = ("ata0-slave", "ata1-master", "ata1-slave")
 
     def __init__(self, model):
         self.model = model
@@ -76,6 +84,8 @@ memory: guest={machine.memory}, host={machine.memory}
 clock: sync=none, time0=utc
 pci: enabled=1, chipset=i440fx
 ata0-master: type=cdrom, path={directory}/boot.iso, status=inserted
+ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
+{self._disks(directory, machine)}
 boot: cdrom
 com1: enabled=1, {machine.bochs_console}
 com2: enabled=1, mode=file, dev={directory}/result
@@ -93,6 +103,19 @@ debug: action=ignore
         with open(os.path.join(directory, "bochs.rc"), "w") as f:
             f.write("c\n")
         return ["bochs", "-q", "-f", f"{directory}/bochsrc", "-rc", f"{directory}/bochs.rc"]
+
+    def _disks(self, directory, machine):
+        """Volatile: what is written goes to a file beside, which goes with the machine."""
+        if len(machine.disks) > len(self.disk_slots):
+            raise LabError(f"Bochs has room for {len(self.disk_slots)} disks")
+        lines = []
+        for slot, disk in zip(self.disk_slots, machine.disks):
+            if os.path.getsize(disk) % BOCHS_CYLINDER:
+                raise LabError(f"{disk}: the size is no multiple of {BOCHS_CYLINDER}, a cylinder of Bochs")
+            # Its own configuration knows no quoting.
+            os.symlink(disk, f"{directory}/{slot}")
+            lines.append(f"{slot}: type=disk, mode=volatile, path={directory}/{slot}, journal={directory}/{slot}.redolog, cylinders=0")
+        return "\n".join(lines)
 
     @staticmethod
     def _make_image(directory, machine):
