@@ -76,6 +76,18 @@
  * irq_window, nmi_window: exit as soon as it would.
  * get_nmi_mask, set_nmi_mask
  *
+ * Local APIC: what of it the processor keeps
+ *
+ * apic_setup: the APIC's mode (VIREO_APIC_*) is @mode: arrange what the processor is to do.  Returns the
+ *	VIREO_FEATURE_TPR_SHADOW, _APIC_REGISTERS and _VIRTUAL_IRQ that are in force from now on; the
+ *	four that follow are called with these only.
+ * get_tpr: task priority as the guest has left it.
+ * set_tpr: give it one; exit (VIREO_EXIT_TPR, or as without TPR shadow) when the guest makes its class less than
+ *	@wake.  @wake is 0, or no more than the class of @tpr.
+ * irq_request: _VIRTUAL_IRQ: @vector has been put into the page's IRR.
+ * irq_status: _VIRTUAL_IRQ: highest vectors of the page's IRR and ISR, 0: none.
+ * eoi_exits: _VIRTUAL_IRQ: 64 vectors from 64 * @word on: those whose EOI exits.
+ *
  * Debug registers: dr_load: put vcpu->db/dr6 into the processor and let the guest access DRs without exits;
  * dr_save: read them back (db, dr6, dr7), intercept again.  set_dr7; get_dr7.
  *
@@ -128,6 +140,12 @@
 	OP(void, nmi_window, (struct vireo_vcpu *vcpu, bool on), (vcpu, on))	\
 	OP(bool, get_nmi_mask, (struct vireo_vcpu *vcpu), (vcpu))		\
 	OP(void, set_nmi_mask, (struct vireo_vcpu *vcpu, bool on), (vcpu, on))	\
+	OP(u32, apic_setup, (struct vireo_vcpu *vcpu, enum vireo_apic_mode mode), (vcpu, mode)) \
+	OP(u8, get_tpr, (struct vireo_vcpu *vcpu), (vcpu))			\
+	OP(void, set_tpr, (struct vireo_vcpu *vcpu, u8 tpr, u8 wake), (vcpu, tpr, wake)) \
+	OP(void, irq_request, (struct vireo_vcpu *vcpu, u8 vector), (vcpu, vector)) \
+	OP(void, irq_status, (struct vireo_vcpu *vcpu, u8 requested, u8 served), (vcpu, requested, served)) \
+	OP(void, eoi_exits, (struct vireo_vcpu *vcpu, u32 word, u64 vectors), (vcpu, word, vectors)) \
 	OP(void, dr_load, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, dr_save, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(u64, get_dr7, (struct vireo_vcpu *vcpu), (vcpu))			\

@@ -168,7 +168,8 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 	}
 	vcpu->event_waits = vcpu->nmi_pending;
 
-	vector = vireo_lapic_highest(vcpu);
+	/* The processor may see to them itself. */
+	vector = vireo_lapic_deliver(vcpu, &window) ? -1 : vireo_lapic_highest(vcpu);
 	if (vector >= 0) {
 		if (!vcpu->event_pending && vireo_backend_irq_allowed(vcpu)) {
 			vireo_lapic_ack(vcpu, vector);
@@ -183,6 +184,7 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 		}
 		window = vector >= 0;
 	}
+	vireo_lapic_watch_tpr(vcpu);
 	if (unlikely(vcpu->event_pending != pending) && vireo_hybrid(vcpu->vm))
 		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
 	if (unlikely(vcpu->irq_window_user)) {

@@ -513,6 +513,26 @@ static enum vireo_action vireo_exit_pause(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
+/* What waits may be let in now. */
+static enum vireo_action vireo_exit_tpr(struct vireo_vcpu *vcpu)
+{
+	vireo_request_set(vcpu, VIREO_REQ_EVENT);
+	return VIREO_RESUME;
+}
+
+/* These two come behind the instruction. */
+static enum vireo_action vireo_exit_apic_write(struct vireo_vcpu *vcpu)
+{
+	vireo_lapic_written(vcpu, vcpu->exit.apic.offset);
+	return VIREO_RESUME;
+}
+
+static enum vireo_action vireo_exit_apic_eoi(struct vireo_vcpu *vcpu)
+{
+	vireo_lapic_eoi_done(vcpu, vcpu->exit.apic.vector);
+	return VIREO_RESUME;
+}
+
 static enum vireo_action vireo_exit_undefined(struct vireo_vcpu *vcpu)
 {
 	vireo_queue_ud(vcpu);
@@ -630,6 +650,9 @@ static const vireo_handler vireo_handlers[VIREO_EXIT_HARDWARE_NR] = {
 	[VIREO_EXIT_INVALID_STATE]	= vireo_exit_raw,
 	[VIREO_EXIT_UNKNOWN]		= vireo_exit_raw,
 	[VIREO_EXIT_STEP]		= vireo_exit_again,
+	[VIREO_EXIT_TPR]		= vireo_exit_tpr,
+	[VIREO_EXIT_APIC_WRITE]		= vireo_exit_apic_write,
+	[VIREO_EXIT_APIC_EOI]		= vireo_exit_apic_eoi,
 };
 
 enum vireo_action vireo_handle_other(struct vireo_vcpu *vcpu)

@@ -24,6 +24,18 @@ module_param_named(pause_exits, vireo_pause_exits, uint, 0444);
 MODULE_PARM_DESC(pause_exits,
 		 "Notice guests that spin: 0: no; 1: by loops of PAUSE, if the processor can tell (default); 2: by each PAUSE");
 
+static bool tpr_shadow = true;
+module_param(tpr_shadow, bool, 0444);
+MODULE_PARM_DESC(tpr_shadow, "Let guests change their task priority without an exit (default)");
+
+static bool apic_registers = true;
+module_param(apic_registers, bool, 0444);
+MODULE_PARM_DESC(apic_registers, "Let guests read their local APIC without an exit (default)");
+
+static bool virtual_irq = true;
+module_param(virtual_irq, bool, 0444);
+MODULE_PARM_DESC(virtual_irq, "Let the processor deliver interrupts to guests (default)");
+
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
 	DEFINE_STATIC_CALL_NULL(vireo_##name, *((struct vireo_backend *)NULL)->name);
@@ -132,6 +144,12 @@ static const struct vireo_backend *vireo_probe(void)
 
 	for (i = 0; i < ARRAY_SIZE(vireo_backends); i++) {
 		memset(&vireo_caps, 0, sizeof(vireo_caps));
+		if (tpr_shadow)
+			vireo_caps.apic_allowed |= VIREO_FEATURE_TPR_SHADOW;
+		if (apic_registers)
+			vireo_caps.apic_allowed |= VIREO_FEATURE_APIC_REGISTERS;
+		if (virtual_irq)
+			vireo_caps.apic_allowed |= VIREO_FEATURE_VIRTUAL_IRQ;
 		r = vireo_backends[i]->probe(&vireo_caps, nested_paging);
 		if (!r)
 			return vireo_backends[i];

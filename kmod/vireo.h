@@ -118,6 +118,10 @@ struct vireo_exit {
 			u64 cr2;		/* #PF; #DB: pending DR6 bits */
 		} exc;
 		struct {
+			u16 offset;		/* VIREO_EXIT_APIC_WRITE: register */
+			u8 vector;		/* VIREO_EXIT_APIC_EOI */
+		} apic;
+		struct {
 			u16 selector;
 			u8 source;		/* 0 CALL, 1 IRET, 2 JMP, 3 gate in IDT */
 			bool has_error;
@@ -155,6 +159,9 @@ enum vireo_request {
 	VIREO_REQ_INTERPRET,	/* own thread: leave it, and see whether to interpret */
 	VIREO_REQ_ROOT,		/* shadow tables: find the root again; the guest has flushed */
 };
+
+/* Mode of a local APIC, from IA32_APIC_BASE */
+enum vireo_apic_mode { VIREO_APIC_OFF, VIREO_APIC_XAPIC, VIREO_APIC_X2APIC };
 
 /* vireo_vcpu.run_mode: who must be interrupted to see a request */
 enum vireo_run_mode { VIREO_OUTSIDE, VIREO_IN_GUEST, VIREO_EXITING };
@@ -234,6 +241,7 @@ struct vireo_vcpu {
 	struct vireo_run *run;		/* shared page: hostile, copy once */
 	void *backend;			/* struct vmx_vcpu or svm_vcpu */
 	struct vireo_lapic_state *lapic;
+	u32 *apic_page;			/* registers of the local APIC as the processor reads them, or NULL */
 	struct vireo_counters counters;
 
 	u32 id;
@@ -421,6 +429,9 @@ struct vireo_vm {
  * @no_step: an instruction cannot be run alone without danger to the host (Bochs' SVM)
  * @nested_paging: nested tables are used; else shadow tables
  * @shadow_unpaged: shadow tables are used while a guest has paging off
+ * @apic_allowed: VIREO_FEATURE_* of the local APIC that may be used; set before probe()
+ * @irq_careful: virtual interrupts can come too early (Bochs), see assist.c
+ * @apic_page: the backend wants &vireo_vcpu.apic_page
  */
 struct vireo_caps {
 	u32 vendor;
@@ -437,6 +448,9 @@ struct vireo_caps {
 	bool no_step;
 	bool nested_paging;
 	bool shadow_unpaged;
+	bool irq_careful;
+	bool apic_page;
+	u64 apic_allowed;
 	u64 xcr0;
 };
 extern struct vireo_caps vireo_caps;

@@ -180,7 +180,7 @@ static u64 lapic_arbitrate(struct vireo_vm *vm, u64 targets)
 			continue;
 		if (!first)
 			first = vcpu;
-		limit = READ_ONCE(vcpu->lapic->limit);
+		limit = lapic_assist_limit(vcpu);
 		turn = (i - READ_ONCE(first->lapic->last) - 1) & (VIREO_MAX_VCPUS - 1);
 		rank = limit << 8 | turn;
 		if (rank < best) {

@@ -4,6 +4,7 @@
  *
  *  lapic.c        local APIC registers, priorities, delivery
  *  lapic_timer.c  its timer in all modes
+ *  assist.c       what of the local APIC the processor keeps
  *  ipi.c          destinations: ICR, MSI
  *  ioeventfd.c    doorbells
  *  irqfd.c        eventfds that become messages
@@ -52,6 +53,30 @@ int vireo_lapic_highest(struct vireo_vcpu *vcpu);
 
 /* Interrupt acknowledge: IRR to ISR.  @vector came from vireo_lapic_highest(). */
 void vireo_lapic_ack(struct vireo_vcpu *vcpu, int vector);
+
+/* assist.c: own thread, interrupts on or off */
+
+/**
+ * vireo_lapic_deliver() - hand what has arrived to the processor, if it delivers it
+ * @vcpu: vCPU, interrupts off
+ * @window: set to whether there is something for which the guest has to be able to take an interrupt first
+ *
+ * Return: false: vireo_lapic_highest() and vireo_lapic_ack() are to be used; @window is not touched.
+ */
+bool vireo_lapic_deliver(struct vireo_vcpu *vcpu, bool *window);
+
+/* Have the processor exit when TPR lets in what waits now. */
+void vireo_lapic_watch_tpr(struct vireo_vcpu *vcpu);
+
+/* VIREO_EXIT_APIC_WRITE and VIREO_EXIT_APIC_EOI */
+void vireo_lapic_written(struct vireo_vcpu *vcpu, u32 offset);
+void vireo_lapic_eoi_done(struct vireo_vcpu *vcpu, u8 vector);
+
+/*
+ * Registers (bits by number) that an x2APIC's guest may read from vcpu->apic_page, with VIREO_FEATURE_VIRTUAL_IRQ
+ * in force or not.
+ */
+u64 vireo_lapic_page_reads(bool virtual_irq);
 
 /* INIT, SIPI, NMI that arrived as IPI or MSI and wait for the vCPU's own thread. */
 bool vireo_lapic_init_pending(struct vireo_vcpu *vcpu);

@@ -46,6 +46,10 @@ static_assert(APIC_BASE_MSR == 0x800);
 #define XAPIC_WRITE (BIT_OF(APIC_ID) | BIT_OF(APIC_TASKPRI) | BIT_OF(APIC_EOI) |	\
 		     BITS_OF(APIC_LDR, APIC_SPIV) | BIT_OF(APIC_ESR) |			\
 		     BITS_OF(APIC_ICR, APIC_TMICT) | BIT_OF(APIC_TDCR))
+/* Of those, what changes by writes alone: not priorities, vectors and the current count. */
+#define LAPIC_MIRRORED (BIT_OF(APIC_ID) | BIT_OF(APIC_LVR) | BIT_OF(APIC_LDR) | BIT_OF(APIC_DFR) | \
+			BIT_OF(APIC_SPIV) | BIT_OF(APIC_ESR) | BITS_OF(APIC_ICR, APIC_TMICT) |	\
+			BIT_OF(APIC_TDCR))
 /* Table 11-6: MSRs of x2APIC mode. */
 #define X2APIC_READ (BIT_OF(APIC_ID) | BIT_OF(APIC_LVR) | BIT_OF(APIC_TASKPRI) |	\
 		     BIT_OF(APIC_PROCPRI) | BIT_OF(APIC_LDR) | BITS_OF(APIC_SPIV, APIC_ESR) | \
@@ -53,6 +57,20 @@ static_assert(APIC_BASE_MSR == 0x800);
 #define X2APIC_WRITE (BIT_OF(APIC_TASKPRI) | BIT_OF(APIC_EOI) | BIT_OF(APIC_SPIV) |	\
 		      BIT_OF(APIC_ESR) | BIT_OF(APIC_ICR) | BITS_OF(APIC_LVTT, APIC_TMICT) | \
 		      BIT_OF(APIC_TDCR) | BIT_OF(APIC_SELF_IPI))
+
+u64 vireo_lapic_page_reads(bool virtual_irq)
+{
+	/* ICR has 64 bits, of which the page has no more than xAPIC mode's; the current count is computed. */
+	u64 reads = X2APIC_READ & ~(BIT_OF(APIC_ICR) | BIT_OF(APIC_TMCCT));
+
+	/* Kept in the page by the processor, or not at all. */
+	if (!virtual_irq)
+		reads &= ~(BIT_OF(APIC_PROCPRI) | BITS_OF(APIC_ISR, APIC_ESR - 0x10));
+	/* Then most of it is not in the page. */
+	if (vireo_caps.irq_careful)
+		reads &= ~BITS_OF(APIC_IRR, APIC_ESR - 0x10);
+	return reads;
+}
 
 static const u32 lvt_bits[LVT_NR] = {
 	[LVT_TIMER]	= APIC_VECTOR_MASK | APIC_LVT_MASKED | 3U << 17,
@@ -78,15 +96,6 @@ static u32 lapic_lvt_bits(struct vireo_vcpu *vcpu, u32 nr)
 /* ------------------------------------------------------------------ */
 /* Priorities                                                           */
 
-static __always_inline void lapic_update_limit(struct vireo_lapic_state *l)
-{
-	u32 limit = 0xff;
-
-	if (likely(l->mode & LAPIC_ON))
-		limit = max(l->tpr, l->isrv) | 0xf;
-	WRITE_ONCE(l->limit, limit);
-}
-
 /* SDM vol. 3, 11.8.3.1 */
 static u32 lapic_ppr(const struct vireo_lapic_state *l)
 {
@@ -97,13 +106,17 @@ static void lapic_write_tpr(struct vireo_vcpu *vcpu, u8 tpr)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 
+	lapic_refresh(vcpu, l);
 	l->tpr = tpr;
 	lapic_update_limit(l);
+	if (unlikely(l->assists))
+		lapic_assist_tpr(vcpu);
 	lapic_recheck(vcpu, l);
 }
 
 u64 vireo_lapic_get_tpr(struct vireo_vcpu *vcpu)
 {
+	lapic_refresh(vcpu, vcpu->lapic);
 	return vcpu->lapic->tpr >> 4;
 }
 
@@ -119,7 +132,10 @@ int vireo_lapic_highest(struct vireo_vcpu *vcpu)
 
 	if (unlikely(l->timer_restore))
 		lapic_timer_go(vcpu);
+	lapic_refresh(vcpu, l);
 	vector = lapic_highest_bit(l->irr);
+	if (lapic_virtual_irq(l))
+		vector = max(vector, lapic_page_highest(vcpu, APIC_IRR));
 	return vector > l->limit ? vector : -1;
 }
 
@@ -153,13 +169,19 @@ static noinline void lapic_eoi_level(struct vireo_vcpu *vcpu, struct vireo_lapic
 /* SDM vol. 3, 11.8.5 */
 static __always_inline void lapic_eoi(struct vireo_vcpu *vcpu, struct vireo_lapic_state *l)
 {
-	u32 vector = l->isrv;
+	u32 vector;
 
+	lapic_refresh(vcpu, l);
+	vector = l->isrv;
 	if (unlikely(!vector))
 		return;
-	__clear_bit(vector, l->isr);
-	l->isrv = lapic_highest_bit(l->isr);
-	lapic_update_limit(l);
+	if (unlikely(lapic_virtual_irq(l))) {
+		lapic_assist_eoi(vcpu);
+	} else {
+		__clear_bit(vector, l->isr);
+		l->isrv = lapic_highest_bit(l->isr);
+		lapic_update_limit(l);
+	}
 	if (unlikely(test_bit(vector, l->tmr)))
 		lapic_eoi_level(vcpu, l, vector);
 	lapic_recheck(vcpu, l);
@@ -211,7 +233,8 @@ bool lapic_accept_self(struct vireo_vcpu *vcpu, u8 vector)
 		return false;
 	}
 	lapic_set_irr(l, vector, false);
-	if (vector > l->limit)
+	/* With assists the limit is as old as the last look. */
+	if (vector > l->limit || l->assists)
 		vireo_request_set(vcpu, VIREO_REQ_EVENT);
 	return true;
 }
@@ -295,6 +318,7 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	struct vireo_lapic_state *l = vcpu->lapic;
 	bool x2 = l->mode & LAPIC_X2;
 
+	lapic_refresh(vcpu, l);
 	switch (offset) {
 	case APIC_ID:
 		return x2 ? vcpu->id : vcpu->id << 24;
@@ -311,11 +335,14 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	case APIC_SPIV:
 		return l->svr;
 	case APIC_ISR ... APIC_ISR + 0x70:
+		if (lapic_virtual_irq(l))
+			return lapic_page_get(vcpu, offset);
 		return ((const u32 *)l->isr)[(offset - APIC_ISR) >> 4];
 	case APIC_TMR ... APIC_TMR + 0x70:
 		return READ_ONCE(((const u32 *)l->tmr)[(offset - APIC_TMR) >> 4]);
 	case APIC_IRR ... APIC_IRR + 0x70:
-		return READ_ONCE(((const u32 *)l->irr)[(offset - APIC_IRR) >> 4]);
+		return READ_ONCE(((const u32 *)l->irr)[(offset - APIC_IRR) >> 4]) |
+		       (lapic_virtual_irq(l) ? lapic_page_get(vcpu, offset) : 0);
 	case APIC_ESR:
 		return l->esr;
 	case APIC_ICR:
@@ -332,6 +359,17 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 		return l->tdcr;
 	default:
 		return 0;
+	}
+}
+
+/* The processor's copies of registers that only software changes. */
+static void lapic_mirror(struct vireo_vcpu *vcpu, u32 first, u32 last)
+{
+	u32 offset;
+
+	for (offset = first; vcpu->apic_page && offset <= last; offset += 0x10) {
+		if (LAPIC_MIRRORED & BIT_OF(offset))
+			lapic_page_set(vcpu, offset, lapic_read(vcpu, offset));
 	}
 }
 
@@ -353,6 +391,8 @@ static void lapic_update_mode(struct vireo_vcpu *vcpu)
 		lapic_logical_changed(vcpu);
 	}
 	lapic_update_limit(l);
+	lapic_assist_setup(vcpu);
+	lapic_mirror(vcpu, 0, APIC_TDCR);
 }
 
 static void lapic_write_lvt(struct vireo_vcpu *vcpu, u32 nr, u32 value)
@@ -383,7 +423,7 @@ static void lapic_write_svr(struct vireo_vcpu *vcpu, u32 value)
 }
 
 /* @offset can be written in the current mode, and @value has no reserved bits in x2APIC mode. */
-static void lapic_write(struct vireo_vcpu *vcpu, u32 offset, u32 value)
+static void lapic_write_register(struct vireo_vcpu *vcpu, u32 offset, u32 value)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 
@@ -434,6 +474,14 @@ static void lapic_write(struct vireo_vcpu *vcpu, u32 offset, u32 value)
 		/* The id cannot be changed, as on most processors (SDM vol. 3, 11.4.6). */
 		break;
 	}
+}
+
+static void lapic_write(struct vireo_vcpu *vcpu, u32 offset, u32 value)
+{
+	lapic_write_register(vcpu, offset, value);
+	/* An entry of the LVT, or SVR, changes others. */
+	if (vcpu->apic_page && offset != APIC_EOI && offset != APIC_TASKPRI)
+		lapic_mirror(vcpu, 0, APIC_TDCR);
 }
 
 /* ------------------------------------------------------------------ */
@@ -588,6 +636,33 @@ void vireo_lapic_mmio_write(struct vireo_vcpu *vcpu, u32 offset, u32 len, const 
 	lapic_write(vcpu, offset, value);
 }
 
+/* The processor has stored a write into the page and stepped over the instruction. */
+void vireo_lapic_written(struct vireo_vcpu *vcpu, u32 offset)
+{
+	struct vireo_lapic_state *l = vcpu->lapic;
+	u32 value = lapic_page_get(vcpu, offset);
+
+	if (!(l->mode & LAPIC_X2))
+		vireo_lapic_mmio_write(vcpu, offset, sizeof(value), &value);
+	else if (offset == APIC_SELF_IPI)
+		/* Vectors that it does not deliver itself: illegal ones. */
+		lapic_write(vcpu, offset, value);
+	/* What cannot be written has another value than the page has now. */
+	lapic_mirror(vcpu, 0, APIC_TDCR);
+}
+
+/* ... or an EOI that others have to hear of. */
+void vireo_lapic_eoi_done(struct vireo_vcpu *vcpu, u8 vector)
+{
+	struct vireo_lapic_state *l = vcpu->lapic;
+
+	if (test_bit(vector, l->tmr))
+		lapic_eoi_level(vcpu, l, vector);
+	/* What has waited for this EOI. */
+	if (lapic_highest_bit(l->irr))
+		vireo_request_set(vcpu, VIREO_REQ_EVENT);
+}
+
 /* ------------------------------------------------------------------ */
 /* Reset and IA32_APIC_BASE                                             */
 
@@ -597,6 +672,7 @@ static void lapic_reset_registers(struct vireo_vcpu *vcpu)
 	struct vireo_lapic_state *l = vcpu->lapic;
 	int i;
 
+	lapic_assist_stop(vcpu);
 	lapic_timer_stop(l);
 	for (i = 0; i < 4; i++) {
 		WRITE_ONCE(l->irr[i], 0);
@@ -754,6 +830,7 @@ void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *st
 	const u32 *regs = state->regs;
 	int i;
 
+	lapic_assist_stop(vcpu);
 	lapic_timer_stop(l);
 	for (i = 0; i < 4; i++) {
 		const u32 *isr = regs + (APIC_ISR >> 4) + 2 * i;
@@ -794,6 +871,13 @@ int vireo_lapic_create(struct vireo_vcpu *vcpu)
 	l->vcpu = vcpu;
 	/* An all-zero cache matches no generation. */
 	l->logical.gen = U64_MAX;
+	if (vireo_caps.apic_page) {
+		vcpu->apic_page = (u32 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!vcpu->apic_page) {
+			kfree(l);
+			return -ENOMEM;
+		}
+	}
 	vcpu->lapic = l;
 	lapic_timer_init(vcpu);
 	vireo_lapic_reset(vcpu, false);
@@ -807,6 +891,8 @@ void vireo_lapic_destroy(struct vireo_vcpu *vcpu)
 	if (!l)
 		return;
 	lapic_timer_stop(l);
+	free_page((unsigned long)vcpu->apic_page);
+	vcpu->apic_page = NULL;
 	vcpu->lapic = NULL;
 	kfree(l);
 }

@@ -20,6 +20,7 @@
 #include <linux/hrtimer.h>
 #include <asm/apicdef.h>
 
+#include "../backend.h"
 #include "irq.h"
 
 /* The local vector table in the order of its registers, from 0x320 on. */
@@ -92,6 +93,10 @@ struct lapic_logical {
  * @esr: own: error status register as it is read
  * @icr: own: interrupt command register, destination in bits 32 to 63 as x2APIC has it
  * @eoi: own: level-triggered vectors whose EOI the launcher has not seen
+ * @assists: owner: what of all this the processor keeps: VIREO_FEATURE_TPR_SHADOW, _APIC_REGISTERS,
+ *	_VIRTUAL_IRQ; see assist.c
+ * @wake: own: a TPR of a class below this one exits
+ * @eoi_exits: own: vectors whose EOI the processor does not keep to itself
  * @last: lowest-priority arbitration: id that won the last one in which this vCPU was the
  *	  first candidate; a hint, races do no harm
  * @logical: own: cache
@@ -132,6 +137,9 @@ struct vireo_lapic_state {
 	u32 ldr, dfr;
 	u32 lvt[LVT_NR];
 	unsigned long eoi[4];
+	u32 assists;
+	u8 wake;
+	unsigned long eoi_exits[4];
 	u32 last;
 
 	struct vireo_vcpu *vcpu;
@@ -205,6 +213,54 @@ void lapic_logical_changed(struct vireo_vcpu *vcpu);
 static inline u32 lapic_x2_ldr(u32 id)
 {
 	return (id >> 4) << 16 | 1U << (id & 15);
+}
+
+/* The highest vector that is not delivered at a processor priority. */
+static __always_inline void lapic_update_limit(struct vireo_lapic_state *l)
+{
+	u32 limit = 0xff;
+
+	if (likely(l->mode & LAPIC_ON))
+		limit = max(l->tpr, l->isrv) | 0xf;
+	WRITE_ONCE(l->limit, limit);
+}
+
+/* assist.c */
+
+static inline u32 lapic_page_get(const struct vireo_vcpu *vcpu, u32 offset)
+{
+	return READ_ONCE(vcpu->apic_page[offset >> 2]);
+}
+
+static inline void lapic_page_set(struct vireo_vcpu *vcpu, u32 offset, u32 value)
+{
+	WRITE_ONCE(vcpu->apic_page[offset >> 2], value);
+}
+
+static inline bool lapic_virtual_irq(const struct vireo_lapic_state *l)
+{
+	return l->assists & VIREO_FEATURE_VIRTUAL_IRQ;
+}
+
+/* After the mode has changed, or lapic_assist_stop(): arrange with the processor what it keeps. */
+void lapic_assist_setup(struct vireo_vcpu *vcpu);
+/* Nothing is the processor's, until lapic_assist_setup(). */
+void lapic_assist_stop(struct vireo_vcpu *vcpu);
+/* @tpr, @isrv and @limit as the guest has left them. */
+void lapic_assist_refresh(struct vireo_vcpu *vcpu);
+/* @tpr was written. */
+void lapic_assist_tpr(struct vireo_vcpu *vcpu);
+/* EOI of @isrv where the processor keeps ISR. */
+void lapic_assist_eoi(struct vireo_vcpu *vcpu);
+/* @limit as it is now, for anyone. */
+u32 lapic_assist_limit(const struct vireo_vcpu *vcpu);
+/* Highest vector in the page's ISR or IRR; 0 if none. */
+u32 lapic_page_highest(const struct vireo_vcpu *vcpu, u32 offset);
+
+static __always_inline void lapic_refresh(struct vireo_vcpu *vcpu, struct vireo_lapic_state *l)
+{
+	if (unlikely(l->assists))
+		lapic_assist_refresh(vcpu);
 }
 
 /* ipi.c */

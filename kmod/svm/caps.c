@@ -74,6 +74,8 @@ static void svm_fill_caps(struct vireo_caps *caps)
 	caps->vendor = VIREO_VENDOR_AMD;
 	caps->features = VIREO_FEATURE_UNRESTRICTED | VIREO_FEATURE_PAGES_2M |
 			 VIREO_FEATURE_PAGE_AD | VIREO_FEATURE_X2APIC | VIREO_FEATURE_TAGGED_TLB;
+	/* V_TPR is older than all features. */
+	caps->features |= caps->apic_allowed & VIREO_FEATURE_TPR_SHADOW;
 	caps->missing = 0;
 	for (i = 0; i < ARRAY_SIZE(svm_feature_map); i++) {
 		if ((features & svm_feature_map[i].svm) == svm_feature_map[i].svm)

@@ -244,6 +244,19 @@ bool svm_nmi_allowed(struct vireo_vcpu *vcpu)
 	return !svm->nmi_masked && !(svm->vmcb->control.int_state & VMCB_INT_SHADOW);
 }
 
+/*
+ * There is no threshold: a write of CR8 that might let something in exits, as does one that is to clear the lower half of
+ * TPR.  QEMU 7.2 ends with a failed assertion when CR8 is written while a virtual interrupt is pending.
+ */
+static void svm_watch_cr8(struct svm_vcpu *svm)
+{
+	bool on = !svm->tpr_shadow || svm->tpr_wake || svm->tpr_low;
+
+	if (static_branch_unlikely(&svm_shadow_lost))
+		on |= svm->work & SVM_WORK_IRQ_WINDOW;
+	vmcb_intercept(svm->vmcb, VMCB_I_CR8_WRITE, on);
+}
+
 void svm_irq_window(struct vireo_vcpu *vcpu, bool on)
 {
 	const u32 bits = VMCB_V_IRQ | VMCB_V_PRIO_HIGHEST | VMCB_V_IGN_TPR;
@@ -260,6 +273,8 @@ void svm_irq_window(struct vireo_vcpu *vcpu, bool on)
 	vmcb->control.int_vector = 0;
 	vmcb_intercept(vmcb, VMCB_I_VINTR, on);
 	vmcb_dirty(vmcb, VMCB_CLEAN_INT_CTL);
+	if (static_branch_unlikely(&svm_shadow_lost))
+		svm_watch_cr8(svm);
 }
 
 void svm_nmi_window(struct vireo_vcpu *vcpu, bool on)
@@ -268,6 +283,50 @@ void svm_nmi_window(struct vireo_vcpu *vcpu, bool on)
 		svm_work_add(to_svm(vcpu), SVM_WORK_NMI_WINDOW);
 	else
 		svm_work_drop(to_svm(vcpu), SVM_WORK_NMI_WINDOW);
+}
+
+/* ------------------------------------------------------------------ */
+/* Task priority: V_TPR (APM 15.21.2).  AVIC has no user here.          */
+
+u32 svm_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->tpr_shadow = vireo_caps.features & VIREO_FEATURE_TPR_SHADOW &&
+			  mode != VIREO_APIC_OFF && !vireo_hybrid(vcpu->vm);
+	vmcb_intercept(svm->vmcb, VMCB_I_CR8_READ, !svm->tpr_shadow);
+	svm_watch_cr8(svm);
+	return svm->tpr_shadow ? VIREO_FEATURE_TPR_SHADOW : 0;
+}
+
+u8 svm_get_tpr(struct vireo_vcpu *vcpu)
+{
+	return (to_vmcb(vcpu)->control.int_ctl & VMCB_V_TPR) << 4 | to_svm(vcpu)->tpr_low;
+}
+
+void svm_set_tpr(struct vireo_vcpu *vcpu, u8 tpr, u8 wake)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+
+	svm->tpr_low = tpr & 0xf;
+	svm->tpr_wake = wake;
+	vmcb->control.int_ctl = (vmcb->control.int_ctl & ~VMCB_V_TPR) | tpr >> 4;
+	vmcb_dirty(vmcb, VMCB_CLEAN_INT_CTL);
+	svm_watch_cr8(svm);
+}
+
+/* Only called with VIREO_FEATURE_VIRTUAL_IRQ, which svm_apic_setup() never answers. */
+void svm_irq_request(struct vireo_vcpu *vcpu, u8 vector)
+{
+}
+
+void svm_irq_status(struct vireo_vcpu *vcpu, u8 requested, u8 served)
+{
+}
+
+void svm_eoi_exits(struct vireo_vcpu *vcpu, u32 word, u64 vectors)
+{
 }
 
 bool svm_get_nmi_mask(struct vireo_vcpu *vcpu)

@@ -93,6 +93,9 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
  * @cr0: as the guest sees it, but for TS and MP, which it changes without an exit
  * @cr4: as the guest sees it
  * @efer: as the guest sees it
+ * @tpr_shadow: CR8 is the VMCB's V_TPR
+ * @tpr_low: lower half of TPR, for which the VMCB has no place
+ * @tpr_wake: an interrupt waits for a class below this one
  * @dr7: as the guest sees it; the VMCB has it only while the debug registers are loaded
  * @tsc_aux: guest's TSC_AUX
  * @host_tsc_aux: what was there before, while loaded and different
@@ -111,6 +114,8 @@ struct svm_vcpu {
 	phys_addr_t host_pa;
 	u32 work;
 	bool nmi_masked;
+	bool tpr_shadow;
+	u8 tpr_low, tpr_wake;
 	int cpu;
 	u64 generation;
 	u64 serial;
@@ -255,6 +260,12 @@ bool svm_irq_allowed(struct vireo_vcpu *vcpu);
 bool svm_nmi_allowed(struct vireo_vcpu *vcpu);
 void svm_irq_window(struct vireo_vcpu *vcpu, bool on);
 void svm_nmi_window(struct vireo_vcpu *vcpu, bool on);
+u32 svm_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode);
+u8 svm_get_tpr(struct vireo_vcpu *vcpu);
+void svm_set_tpr(struct vireo_vcpu *vcpu, u8 tpr, u8 wake);
+void svm_irq_request(struct vireo_vcpu *vcpu, u8 vector);
+void svm_irq_status(struct vireo_vcpu *vcpu, u8 requested, u8 served);
+void svm_eoi_exits(struct vireo_vcpu *vcpu, u32 word, u64 vectors);
 bool svm_get_nmi_mask(struct vireo_vcpu *vcpu);
 void svm_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
 /*

@@ -89,6 +89,7 @@ enum vmcb_intercept {
 #define VMCB_TLB_FLUSH_ASID	3		/* with FlushByAsid */
 
 /* int_ctl (APM 15.21) */
+#define VMCB_V_TPR		0xfU		/* TPR's class: CR8 */
 #define VMCB_V_IRQ		(1U << 8)
 #define VMCB_V_PRIO_HIGHEST	(0xfU << 16)
 #define VMCB_V_IGN_TPR		(1U << 20)

@@ -73,7 +73,7 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
 
 	/*
 	 * No I/O bitmap: every port exits.  PAUSE does not, a loop of it does (below).  CR8
-	 * exits, there is no TPR shadow yet.
+	 * exits where apic.c has not arranged for a TPR shadow.
 	 */
 	must = VMX_PROC_TSC_OFFSET | VMX_PROC_HLT | VMX_PROC_MWAIT | VMX_PROC_RDPMC |
 	       VMX_PROC_CR8_LOAD | VMX_PROC_CR8_STORE | VMX_PROC_MOV_DR | VMX_PROC_ALL_IO |
@@ -124,6 +124,23 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
 	return NULL;
 }
 
+u64 vmx_choose_apic(const struct vmx_caps *caps, u64 allowed)
+{
+	u32 proc = caps->msrs.proc >> 32, proc2 = caps->msrs.proc2 >> 32;
+	u64 apic = VIREO_FEATURE_TPR_SHADOW;
+
+	/* The others need it (SDM vol. 3, 27.2.1.1). */
+	if (!(proc & VMX_PROC_TPR_SHADOW) || !(allowed & VIREO_FEATURE_TPR_SHADOW))
+		return 0;
+	/* In x2APIC mode only. */
+	if (proc2 & VMX_PROC2_X2APIC && proc2 & VMX_PROC2_APIC_REGISTERS)
+		apic |= VIREO_FEATURE_APIC_REGISTERS;
+	/* A guest that is interpreted for a while has its interrupts delivered by software. */
+	if (proc2 & VMX_PROC2_VIRTUAL_IRQ && caps->unrestricted)
+		apic |= VIREO_FEATURE_VIRTUAL_IRQ;
+	return apic & allowed;
+}
+
 void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 {
 	const struct vmx_msrs *msrs = &caps->msrs;
@@ -137,7 +154,7 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 		VIREO_FEATURE_VIRTUAL_IRQ | VIREO_FEATURE_POSTED_IRQ |
 		VIREO_FEATURE_PREEMPTION_TIMER | VIREO_FEATURE_NRIP_SAVE |
 		VIREO_FEATURE_VIRTUAL_NMI | VIREO_FEATURE_PAUSE_FILTER;
-	/* What the processor may have but no code here uses yet. */
+	/* What no code here uses, or only if it was chosen: caps->apic. */
 	const u64 unused = VIREO_FEATURE_PML | VIREO_FEATURE_TSC_SCALING |
 		VIREO_FEATURE_TPR_SHADOW | VIREO_FEATURE_APIC_REGISTERS |
 		VIREO_FEATURE_VIRTUAL_IRQ | VIREO_FEATURE_POSTED_IRQ |
@@ -176,7 +193,7 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 	/* An exit by an instruction always tells its length; x2APIC is software. */
 	have |= VIREO_FEATURE_NRIP_SAVE | VIREO_FEATURE_X2APIC;
 
-	used = have & ~unused;
+	used = (have & ~unused) | caps->apic;
 	if (!(caps->proc2 & VMX_PROC2_PAUSE_LOOP))
 		used &= ~VIREO_FEATURE_PAUSE_FILTER;
 	if (!caps->ept)
@@ -257,6 +274,7 @@ static void vmx_bochs(struct vmx_caps *caps)
 		return;
 	/* It is offered, but no exit comes of it. */
 	caps->trap_flag = false;
+	caps->vectoring_stale = true;
 	if (vmx_adjust(caps->msrs.pin, caps->pin | VMX_PIN_TIMER, 0, &caps->pin) ||
 	    rdmsrl_safe(MSR_IA32_VMX_MISC, &misc)) {
 		caps->proc |= VMX_PROC_PAUSE;
@@ -299,6 +317,9 @@ int vmx_probe(struct vireo_caps *caps, bool nested_paging)
 	}
 	rdmsrl(MSR_IA32_CR_PAT, vmx_caps.host_pat);
 	vmx_bochs(&vmx_caps);
+	vmx_caps.apic = vmx_choose_apic(&vmx_caps, caps->apic_allowed);
+	caps->apic_page = vmx_caps.apic;
+	caps->irq_careful = vmx_caps.vectoring_stale;
 
 	vmx_features(&vmx_caps, caps);
 	caps->mitigations = vmx_mitigations();

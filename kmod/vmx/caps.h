@@ -45,7 +45,10 @@ struct vmx_msrs {
  * @vpid: TLB tags in use
  * @invept: INVEPT type: VMX_INV_SINGLE or VMX_INV_ALL
  * @invvpid: INVVPID type likewise
+ * @vectoring_stale: the processor does not say that a virtual interrupt was in delivery, and delivers some
+ *	too early (Bochs)
  * @eptp: low bits of an EPTP
+ * @apic: VIREO_FEATURE_TPR_SHADOW, _APIC_REGISTERS, _VIRTUAL_IRQ in use (vmx_probe())
  * @watch: what the preemption timer starts from at each entry, 0 if it is not used (vmx_probe())
  * @host_pat: IA32_PAT of the host
  */
@@ -57,7 +60,9 @@ struct vmx_caps {
 	bool ept, pat, efer;
 	bool trap_flag;
 	bool vpid;
+	bool vectoring_stale;
 	u8 invept, invvpid;
+	u64 apic;
 	u32 watch;
 	u64 eptp;
 	u64 host_pat;
@@ -92,6 +97,15 @@ const char *vmx_choose(const struct vmx_msrs *msrs, bool nested_paging, struct v
  *	has_invpcid are filled
  */
 void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out);
+
+/**
+ * vmx_choose_apic() - what of the local APIC the processor keeps
+ * @caps: from vmx_choose()
+ * @allowed: VIREO_FEATURE_* that may be used
+ *
+ * Pure, for tests.  Return: those of VIREO_FEATURE_TPR_SHADOW, _APIC_REGISTERS and _VIRTUAL_IRQ that are used.
+ */
+u64 vmx_choose_apic(const struct vmx_caps *caps, u64 allowed);
 
 void vmx_read_msrs(struct vmx_msrs *msrs);
 int vmx_probe(struct vireo_caps *caps, bool nested_paging);

@@ -111,6 +111,13 @@ static noinline bool vmx_prepare(struct vireo_vcpu *vcpu)
 	}
 	if (vmx->todo & VMX_TODO_STEP)
 		vmx_fix_step(vcpu);
+	if (vmx->todo & VMX_TODO_TPR && vmx_tpr_below(vcpu)) {
+		/* It has become so in an exit for another reason. */
+		vmx_cancel(vcpu);
+		memset(&vcpu->exit, 0, sizeof(vcpu->exit));
+		vcpu->exit.reason = VIREO_EXIT_TPR;
+		return false;
+	}
 	vmx->todo &= VMX_TODO_PDPTES;
 
 	if (vmx->todo && !vmx_load_pdptes(vcpu)) {
@@ -123,7 +130,7 @@ static noinline bool vmx_prepare(struct vireo_vcpu *vcpu)
 		vcpu->exit.mem.in_walk = true;
 		return false;
 	}
-	vmx->todo = 0;
+	vmx->todo = vmx->threshold ? VMX_TODO_TPR : 0;
 	return true;
 }
 

@@ -135,8 +135,27 @@ static void vmx_set_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_
 	vcpu->event_pending = true;
 }
 
+/*
+ * Bochs 2.7 does not note a virtual interrupt as the event in delivery: the vectoring information is that
+ * of some event before.  It is an interrupt in delivery if there is one in service although interrupts are on;
+ * or a handler that lets others in before its EOI, and has an exception delivered on a page that
+ * is not there.
+ */
+static u32 vmx_bochs_vectoring(struct vireo_vcpu *vcpu, u32 info)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+	u8 served;
+
+	if (!(vmx->apic_proc2 & VMX_PROC2_VIRTUAL_IRQ) || !vmx_irq_allowed(vcpu))
+		return info;
+	served = vmx_read(VMCS_GUEST_IRQ_STATUS) >> 8;
+	return served ? VMX_EVENT_VALID | served : info;
+}
+
 void vmx_recover_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_len)
 {
+	if (unlikely(vmx_caps.vectoring_stale))
+		info = vmx_bochs_vectoring(vcpu, info);
 	vmx_set_event(vcpu, info, error, insn_len);
 	/* The NMI has blocked others already, and is to be delivered again (28.2.3). */
 	if (vcpu->event.type == VIREO_EVENT_NMI)

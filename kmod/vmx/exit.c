@@ -57,9 +57,9 @@ const struct vmx_exit_kind vmx_exit_kinds[VMX_EXIT_KINDS] = {
 	ROW(MONITOR,		MONITOR,	LEN),
 	ROW(PAUSE,		PAUSE,		LEN),
 	ROW(ENTRY_MCE,		MCE,		0),
-	ROW(TPR,		UNKNOWN,	0),
+	ROW(TPR,		TPR,		0),
 	ROW(APIC_ACCESS,	UNKNOWN,	LEN | QUAL | VMX_WANT_VECTORING),
-	ROW(VIRTUAL_EOI,	UNKNOWN,	QUAL),
+	ROW(VIRTUAL_EOI,	APIC_EOI,	QUAL),
 	ROW(GDTR_IDTR,		DESCRIPTOR,	LEN),
 	ROW(LDTR_TR,		DESCRIPTOR,	LEN),
 	ROW(EPT_VIOLATION,	MEMORY,		QUAL | VMX_WANT_GPA | VMX_WANT_VECTORING),
@@ -70,7 +70,7 @@ const struct vmx_exit_kind vmx_exit_kinds[VMX_EXIT_KINDS] = {
 	ROW(INVVPID,		UNDEFINED,	LEN),
 	ROW(WBINVD,		WBINVD,		LEN),
 	ROW(XSETBV,		XSETBV,		LEN),
-	ROW(APIC_WRITE,		UNKNOWN,	QUAL),
+	ROW(APIC_WRITE,		APIC_WRITE,	QUAL),
 	ROW(RDRAND,		UNDEFINED,	LEN),
 	ROW(INVPCID,		UNDEFINED,	LEN),
 	ROW(VMFUNC,		UNDEFINED,	LEN),
@@ -190,6 +190,12 @@ void vmx_decode(const struct vmx_raw_exit *raw, struct vireo_exit *exit)
 	case VIREO_EXIT_INVLPG:
 		exit->mem.gla = raw->qual;
 		exit->mem.gla_valid = true;
+		break;
+	case VIREO_EXIT_APIC_WRITE:
+		exit->apic.offset = raw->qual & 0xff0;
+		break;
+	case VIREO_EXIT_APIC_EOI:
+		exit->apic.vector = raw->qual;
 		break;
 	case VIREO_EXIT_TASK_SWITCH:
 		vmx_decode_task(raw, exit);

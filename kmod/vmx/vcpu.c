@@ -119,6 +119,10 @@ static void vmx_write_fixed(struct vmx_vcpu *vmx)
 	vmx_write(VMCS_EXIT_MSR_LOAD, __pa(&vmx->efer_load[1]));
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	vmx_write(VMCS_MSR_BITMAP, __pa(vmx->bitmap));
+	if (vmx->vcpu->apic_page) {
+		vmx_write(VMCS_APIC_PAGE, __pa(vmx->vcpu->apic_page));
+		vmx_write(VMCS_TPR_THRESHOLD, 0);
+	}
 	vmx_write(VMCS_LINK_POINTER, ~0ULL);
 	if (vmx->vpid)
 		vmx_write(VMCS_VPID, vmx->vpid);

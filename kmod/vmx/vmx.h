@@ -10,6 +10,7 @@
  *  event.c   injection, windows, shadows
  *  enter.c   entry and exit: the hot path; switch.S is its core
  *  exit.c    exits in neutral form
+ *  apic.c    what of the local APIC the processor keeps
  *  check.c   states that the processor enters
  *  dump.c    a VMCS in words
  */
@@ -42,6 +43,7 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
 #define VMX_TODO_MSRS		BIT(1)	/* syscall MSRs changed while loaded */
 #define VMX_TODO_PDPTES		BIT(2)	/* PAE: read the four entries again */
 #define VMX_TODO_DRS		BIT(3)	/* debug registers must be in the processor */
+#define VMX_TODO_TPR		BIT(5)	/* the threshold must not be above TPR */
 #define VMX_TODO_STEP		BIT(4)	/* pending single-step must agree with RFLAGS */
 
 /* vmx_vcpu.after: what each exit must put right */
@@ -80,6 +82,8 @@ struct vmx_msr_entry {
  * @proc: primary controls as the VMCS has them
  * @proc2: secondary controls likewise
  * @entry: VM-entry controls likewise
+ * @apic_proc2: secondary controls that apic.c has chosen
+ * @threshold: TPR threshold as the VMCS has it
  * @cr0_owned: CR0 bits that the guest changes without an exit
  * @cr4_owned: likewise CR4
  * @cr0_shadow: CR0 as last set; right for the bits that the guest does not own
@@ -122,6 +126,8 @@ struct vmx_vcpu {
 	u64 host_debugctl;
 
 	u32 proc, proc2, entry;
+	u32 apic_proc2;
+	u8 threshold;
 	u64 cr0_owned, cr4_owned;
 	u64 cr0_shadow, cr4_shadow;
 	u64 efer;
@@ -440,6 +446,18 @@ void vmx_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
 void vmx_fix_step(struct vireo_vcpu *vcpu);
 /* A delivery that an exit broke off becomes vcpu->event again. */
 void vmx_recover_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_len);
+
+/* ------------------------------------------------------------------ */
+/* apic.c                                                               */
+
+u32 vmx_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode);
+u8 vmx_get_tpr(struct vireo_vcpu *vcpu);
+void vmx_set_tpr(struct vireo_vcpu *vcpu, u8 tpr, u8 wake);
+void vmx_irq_request(struct vireo_vcpu *vcpu, u8 vector);
+void vmx_irq_status(struct vireo_vcpu *vcpu, u8 requested, u8 served);
+void vmx_eoi_exits(struct vireo_vcpu *vcpu, u32 word, u64 vectors);
+/* For enter.c: is TPR below the threshold, with which the entry would fail? */
+bool vmx_tpr_below(struct vireo_vcpu *vcpu);
 
 /* ------------------------------------------------------------------ */
 /* enter.c, dump.c                                                      */

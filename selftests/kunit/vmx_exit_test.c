@@ -52,7 +52,9 @@ static const struct {
 	[40] = { VIREO_EXIT_PAUSE, LEN },
 	[41] = { VIREO_EXIT_MCE },
 	[42] = { VIREO_EXIT_UNKNOWN },
-	[43 ... 45] = { VIREO_EXIT_UNKNOWN },	/* virtual APIC, not in use */
+	[43] = { VIREO_EXIT_TPR },
+	[44] = { VIREO_EXIT_UNKNOWN },		/* APIC access, not in use */
+	[45] = { VIREO_EXIT_APIC_EOI, QUAL },
 	[46 ... 47] = { VIREO_EXIT_DESCRIPTOR, LEN },
 	[48] = { VIREO_EXIT_MEMORY, QUAL | GPA | VEC },
 	[49] = { VIREO_EXIT_MMIO_CACHED, GPA | VEC },
@@ -62,7 +64,7 @@ static const struct {
 	[53] = { VIREO_EXIT_UNDEFINED },		/* INVVPID */
 	[54] = { VIREO_EXIT_WBINVD, LEN },
 	[55] = { VIREO_EXIT_XSETBV, LEN },
-	[56] = { VIREO_EXIT_UNKNOWN },		/* APIC write */
+	[56] = { VIREO_EXIT_APIC_WRITE, QUAL },
 	[57 ... 61] = { VIREO_EXIT_UNDEFINED },	/* RDRAND INVPCID VMFUNC ENCLS RDSEED */
 	[62] = { VIREO_EXIT_UNKNOWN },		/* page-modification log full */
 	[63 ... 65] = { VIREO_EXIT_UNDEFINED },	/* XSAVES XRSTORS PCONFIG */

@@ -68,6 +68,9 @@ enum vireo_exit_reason {
 	VIREO_EXIT_INVALID_STATE,	/* the processor refused the guest's state */
 	VIREO_EXIT_UNKNOWN,		/* raw codes in vireo_run.unknown */
 	VIREO_EXIT_STEP,		/* VIREO_VM_HYBRID: the end of an instruction that ran alone */
+	VIREO_EXIT_TPR,			/* task priority below what a pending interrupt waits for */
+	VIREO_EXIT_APIC_WRITE,		/* register of the local APIC written, which the processor stored */
+	VIREO_EXIT_APIC_EOI,		/* EOI that the processor carried out, of a level-triggered vector */
 
 	VIREO_EXIT_HARDWARE_NR,
 
