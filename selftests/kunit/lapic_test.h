@@ -54,6 +54,7 @@ static inline int lapic_test_init(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
+	INIT_LIST_HEAD(&t->vm.irqfd_levels);
 	test->priv = t;
 	for (i = 0; i < NR; i++) {
 		struct vireo_vcpu *vcpu = &t->vcpu[i];

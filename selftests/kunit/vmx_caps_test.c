@@ -6,6 +6,7 @@
  * a row of the code that is lost or mistyped does not agree with them.
  */
 #include <kunit/test.h>
+#include <linux/prandom.h>
 #include <linux/random.h>
 
 #include "../../kmod/backend.h"
@@ -430,25 +431,28 @@ static void vmx_tags_test(struct kunit *test)
 static void vmx_random_test(struct kunit *test)
 {
 	struct vmx_caps caps;
+	struct rnd_state rnd;
 	int i, f, good = 0;
 
+	/* A host without RDRAND that has just booted takes thousands of instructions for a number of its own. */
+	prandom_seed_state(&rnd, get_random_u64());
 	for (i = 0; i < 20000; i++) {
 		struct vmx_msrs msrs = msrs_all;
 		const char *lacks;
 
 		for (f = 0; f < ARRAY_SIZE(vmx_fields); f++) {
 			u64 *msr = vmx_msr_of(&msrs, f);
-			u32 ones = get_random_u32() & get_random_u32() & get_random_u32();
-			u32 allowed = ones | get_random_u32() | get_random_u32();
+			u32 ones = prandom_u32_state(&rnd) & prandom_u32_state(&rnd) & prandom_u32_state(&rnd);
+			u32 allowed = ones | prandom_u32_state(&rnd) | prandom_u32_state(&rnd);
 
 			/* Mostly with what is needed, or hardly any would do. */
-			if (get_random_u32() % 16)
+			if (prandom_u32_state(&rnd) % 16)
 				allowed |= *vmx_fields[f].must;
-			if (f == 1 && get_random_u32() % 16)
+			if (f == 1 && prandom_u32_state(&rnd) % 16)
 				ones &= ~(u32)(BIT(9) | BIT(15) | BIT(16));
 			*msr = (u64)allowed << 32 | ones;
 		}
-		msrs.ept_vpid |= get_random_u64();
+		msrs.ept_vpid |= (u64)prandom_u32_state(&rnd) << 32 | prandom_u32_state(&rnd);
 		memset(&caps, 0xa5, sizeof(caps));
 		lacks = vmx_choose(&msrs, true, &caps);
 		if (lacks)
