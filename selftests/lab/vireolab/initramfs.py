@@ -158,7 +158,7 @@ def _add_modules(cpio, host, wanted):
 def _base(init):
     """What every initramfs here has: BusyBox with all its names, and an init."""
     cpio = Cpio()
-    for name in ("dev", "proc", "sys", "tmp", "out", "root", "lab/bin", "etc", "usr"):
+    for name in ("dev", "proc", "sys", "tmp", "out", "root", "run", "lab/bin", "etc", "usr"):
         cpio.directory(name)
     # Before devtmpfs is there, init needs a console.
     cpio.device("dev/console", 5, 1)
