@@ -200,10 +200,10 @@ static int take_fd(struct net_tap *tap, const char *text, size_t len)
 	return (int)fd;
 }
 
-static int open_queues(struct net_tap *tap, struct params *params, unsigned int queues)
+static int open_queues(struct net_tap *tap, const char *name, const char *fds, unsigned int queues)
 {
-	const char *name = params_string(params, "ifname"), *fds = params_string(params, "fd");
 	int header = NET_HEADER_BYTES, fd;
+	bool given = fds;
 
 	if (fds && (name || queues > 1)) {
 		report_error("net: fd excludes %s", name ? "ifname" : "queues: it has one for each");
@@ -233,7 +233,7 @@ static int open_queues(struct net_tap *tap, struct params *params, unsigned int 
 			report_error("net: %s: %s", tap->name, strerror(errno));
 			return -EOPNOTSUPP;
 		}
-	} while (fds || (tap->backend.queues < queues && !params_string(params, "fd")));
+	} while (fds || (tap->backend.queues < queues && !given));
 	return 0;
 }
 
@@ -267,6 +267,7 @@ static int on_bridge(struct net_tap *tap, const char *bridge, uint64_t vlan)
 
 static int set_up(struct net_tap *tap, struct params *params, unsigned int queues)
 {
+	const char *name = params_string(params, "ifname"), *fds = params_string(params, "fd");
 	const char *bridge = params_string(params, "bridge");
 	uint64_t vlan = 0, mtu = 0;
 	unsigned int has;
@@ -278,7 +279,7 @@ static int set_up(struct net_tap *tap, struct params *params, unsigned int queue
 	if (!r)
 		r = params_done(params);
 	if (!r)
-		r = open_queues(tap, params, queues);
+		r = open_queues(tap, name, fds, queues);
 	if (r)
 		return r;
 	if (mtu) {
