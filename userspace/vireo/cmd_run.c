@@ -377,7 +377,6 @@ static int run(int argc, char **argv)
 		.memory = MEMORY_DEFAULT,
 		.cpus = 1,
 		.cmdline = CMDLINE_DEFAULT,
-		.console = "stdio",
 		.debug_exit = DEBUG_EXIT_PORT,
 		.debug_console = -1,
 	};

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
@@ -44,6 +45,7 @@ struct ring {
  * @out: where output goes to
  * @slave: kept open, so that the pseudo-terminal lives without a reader
  * @close_out: whether @out is to be closed
+ * @is_stdio: it has standard input and output
  * @regular: @in is a regular file: never waited for, read when there is room
  * @keys: Ctrl-A is special
  * @escaped: the last key was Ctrl-A
@@ -66,6 +68,7 @@ struct console {
 	int out;
 	int slave;
 	bool close_out;
+	bool is_stdio;
 	bool regular;
 	bool keys;
 	bool escaped;
@@ -82,6 +85,9 @@ struct console {
 	bool writing;
 	bool stop;
 };
+
+/* A process has one terminal, and one reader of it. */
+static bool stdio_taken;
 
 static int ring_init(struct ring *ring, size_t size)
 {
@@ -358,7 +364,7 @@ static int open_pty(struct console *console)
 		tcsetattr(console->slave, TCSANOW, &tio);
 	}
 	/* On standard output: scripts read it. */
-	printf("console: %s\n", name);
+	printf("%s: %s\n", console->host.name, name);
 	fflush(stdout);
 	return 0;
 }
@@ -367,6 +373,10 @@ static int open_stdio(struct console *console)
 {
 	struct stat st;
 
+	if (stdio_taken)
+		return -EBUSY;
+	stdio_taken = true;
+	console->is_stdio = true;
 	console->in = STDIN_FILENO;
 	console->out = STDOUT_FILENO;
 	if (!isatty(STDIN_FILENO)) {
@@ -378,12 +388,42 @@ static int open_stdio(struct console *console)
 }
 
 /**
+ * console_has_stdio() - has a console taken standard input and output?
+ *
+ * Return: whether one has.
+ */
+bool console_has_stdio(void)
+{
+	return stdio_taken;
+}
+
+/**
+ * console_size() - how large is the window?
+ * @console: the console
+ * @cols: its columns
+ * @rows: its rows
+ *
+ * Return: false if it is not a terminal, or the terminal does not say.
+ */
+bool console_size(const struct console *console, uint16_t *cols, uint16_t *rows)
+{
+	struct winsize size;
+
+	if (!console->keys || ioctl(console->in, TIOCGWINSZ, &size) || !size.ws_col || !size.ws_row)
+		return false;
+	*cols = size.ws_col;
+	*rows = size.ws_row;
+	return true;
+}
+
+/**
  * console_open() - open a console
  * @where: "stdio", "pty", "file:PATH", or "socket" for viewers only
  * @host: who is to be told what
  * @out: the console
  *
- * Return: 0; -EINVAL if @where is none of them; or another negative errno.
+ * Return: 0; -EINVAL if @where is none of them; -EBUSY if another console has standard input and output;
+ * or another negative errno.
  */
 int console_open(const char *where, const struct console_host *host, struct console **out)
 {
@@ -487,7 +527,10 @@ void console_close(struct console *console)
 		close(console->slave);
 	if (console->close_out && console->out >= 0)
 		close(console->out);
-	terminal_restore();
+	if (console->is_stdio) {
+		terminal_restore();
+		stdio_taken = false;
+	}
 	free(console->tx.byte);
 	free(console->rx.byte);
 	pthread_cond_destroy(&console->more);

@@ -20,6 +20,7 @@ struct loop;
 
 /**
  * struct console_host - what a console needs of those around it
+ * @name: what is said with the name of a pseudo-terminal
  * @readable: there is input again, after console_read() had given too little
  * @writable: output is taken again, after console_write() had taken too little
  * @quit: somebody typed Ctrl-A x
@@ -29,6 +30,7 @@ struct loop;
  * None is called from within console_read() and console_write().
  */
 struct console_host {
+	const char *name;
 	void (*readable)(void *opaque);
 	void (*writable)(void *opaque);
 	void (*quit)(void *opaque);
@@ -41,6 +43,8 @@ struct console;
 int console_open(const char *where, const struct console_host *host, struct console **out);
 int console_start(struct console *console, struct loop *loop);
 void console_close(struct console *console);
+bool console_has_stdio(void);
+bool console_size(const struct console *console, uint16_t *cols, uint16_t *rows);
 size_t console_write(void *console, const uint8_t *bytes, size_t n);
 size_t console_type(struct console *console, const uint8_t *bytes, size_t n);
 size_t console_read(void *console, uint8_t *bytes, size_t n);

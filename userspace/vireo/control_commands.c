@@ -47,7 +47,7 @@ static json_t *query_config(struct machine *machine)
 		json_array_append_new(modules, json_string(config->modules[i].path));
 	object = json_pack("{s:s,s:s*,s:s*,s:I,s:i,s:s*,s:b,s:b}", "name", machine->name, "kernel", config->kernel,
 			   "cmdline", config->cmdline, "memory", (json_int_t)config->memory, "cpus",
-			   (int)config->cpus, "console", config->console, "no-reboot", config->no_reboot, "hybrid",
+			   (int)config->cpus, "console", machine->console_where, "no-reboot", config->no_reboot, "hybrid",
 			   config->hybrid);
 	if (object)
 		json_object_set(object, "modules", modules);

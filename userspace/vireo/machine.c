@@ -538,14 +538,19 @@ static int create_board(struct machine *machine)
 static int create_console(struct machine *machine)
 {
 	struct console_host host = {
-		console_readable, console_writable, console_quit, console_viewers, machine,
+		"console", console_readable, console_writable, console_quit, console_viewers, machine,
 	};
+	const char *where = machine->config->console;
 	int r;
 
-	r = console_open(machine->config->console, &host, &machine->console);
+	if (!where)
+		where = console_has_stdio() ? "socket" : "stdio";
+	machine->console_where = where;
+	r = console_open(where, &host, &machine->console);
 	if (r) {
-		report_error("console %s: %s", machine->config->console, r == -EINVAL ?
-			     "it is \"stdio\", \"pty\", \"file:PATH\" or \"socket\"" : strerror(-r));
+		report_error("console %s: %s", where, r == -EINVAL ?
+			     "it is \"stdio\", \"pty\", \"file:PATH\" or \"socket\"" : r == -EBUSY ?
+			     "another option has standard input and output" : strerror(-r));
 		return EXIT_USAGE;
 	}
 	r = loop_init(&machine->loop);
@@ -760,6 +765,9 @@ static int catch_signals(struct machine *machine)
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	machine->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	/* For a console that wants to know; a thread that does not block it would eat it. */
+	sigaddset(&set, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return machine->signals < 0 ? -errno : 0;
 }
 

@@ -52,7 +52,7 @@ struct uart;
  * @modules: paths and texts; the first is the initrd, if @has_initrd
  * @nr_modules: how many
  * @has_initrd: --initrd was given
- * @console: see console_open()
+ * @console: see console_open(); NULL: stdio, if no device has that, or else socket
  * @no_reboot: a reset of the guest ends the launcher
  * @test_device: with pc-testdev
  * @debug_exit: port of debug exit, -1: none
@@ -141,6 +141,7 @@ struct cpu {
  * @uart: of them
  * @acpi_pm: of them
  * @console: where @uart leads
+ * @console_where: the name of that, see console_open()
  * @loop: the event loop
  * @has_loop: @loop is initialised
  * @boot: what to load
@@ -180,6 +181,7 @@ struct machine {
 	struct uart *uart;
 	struct acpi_pm *acpi_pm;
 	struct console *console;
+	const char *console_where;
 	struct loop loop;
 	bool has_loop;
 	struct boot boot;

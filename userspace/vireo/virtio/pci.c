@@ -220,6 +220,14 @@ static void kick(struct virtio_device *dev, unsigned int queue)
 		one = 0;
 }
 
+static void notified(struct virtio_device *dev, unsigned int queue)
+{
+	if (dev->class->kicked && dev->running)
+		dev->class->kicked(dev, queue);
+	else
+		kick(dev, queue);
+}
+
 static void update_running(struct virtio_pci *vp)
 {
 	struct virtio_device *dev = vp->dev;
@@ -266,7 +274,7 @@ static void update_doorbells(struct virtio_pci *vp)
 	unsigned int i;
 
 	base += PART_NOTIFY * PART_BYTES;
-	if (!board->host_ops->ioeventfd || (wanted == vp->doorbells && base == vp->doorbell_base))
+	if (!board->host_ops->ioeventfd || vp->dev->class->kicked || (wanted == vp->doorbells && base == vp->doorbell_base))
 		return;
 	if (vp->doorbells)
 		remove_doorbells(vp, vp->dev->nr_queues);
@@ -618,7 +626,7 @@ static void bar_write(struct pci_function *function, unsigned int bar, uint64_t 
 		break;
 	case PART_NOTIFY:
 		if (offset / NOTIFY_BYTES < vp->dev->nr_queues && !(offset % NOTIFY_BYTES))
-			kick(vp->dev, (unsigned int)(offset / NOTIFY_BYTES));
+			notified(vp->dev, (unsigned int)(offset / NOTIFY_BYTES));
 		break;
 	}
 }

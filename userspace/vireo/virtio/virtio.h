@@ -35,6 +35,9 @@ struct virtio_device;
  * @config_read: before the driver reads configuration space: bring dev->config up to date; may be NULL
  * @config_write: the driver has written @len bytes at @offset of dev->config, aligned, 1 to 4 bytes;
  *		  @old has what was there. May be NULL: configuration is read-only
+ * @kicked: serve a queue at once, on the vCPU's thread: for drivers that wait for it, spinning. Called with the
+ *	    board's lock held, between start() and stop(), instead of a signal to the queue's eventfd (which
+ *	    comes as well when the device starts). NULL: most devices
  * @start: see above; 0, or a negative errno, which makes the device DEVICE_NEEDS_RESET
  * @stop: see above
  * @reset: after stop(): back to what it was at creation; may be NULL
@@ -47,6 +50,7 @@ struct virtio_class {
 	uint32_t pci_class;
 	void (*config_read)(struct virtio_device *dev);
 	void (*config_write)(struct virtio_device *dev, unsigned int offset, unsigned int len, const uint8_t *old);
+	void (*kicked)(struct virtio_device *dev, unsigned int queue);
 	int (*start)(struct virtio_device *dev);
 	void (*stop)(struct virtio_device *dev);
 	void (*reset)(struct virtio_device *dev);
