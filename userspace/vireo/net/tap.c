@@ -93,11 +93,11 @@ static int tap_enable(struct net_backend *backend, unsigned int queue, bool on)
 
 static void tap_filter(struct net_backend *backend, const struct net_filter *filter)
 {
-	struct {
+	union {
 		struct tun_filter tun;
-		uint8_t address[NET_FILTER_MAX + 2][ETH_ALEN];
+		uint8_t room[sizeof(struct tun_filter) + (NET_FILTER_MAX + 2) * ETH_ALEN];
 	} request = { 0 };
-	uint8_t (*next)[ETH_ALEN] = request.address;
+	uint8_t (*next)[ETH_ALEN] = request.tun.addr;
 	unsigned int i;
 
 	/*
@@ -109,7 +109,7 @@ static void tap_filter(struct net_backend *backend, const struct net_filter *fil
 		memset(next++, 0xff, ETH_ALEN);
 		for (i = 0; i < filter->nr; i++)
 			memcpy(next++, filter->table[i], ETH_ALEN);
-		request.tun.count = (uint16_t)(next - request.address);
+		request.tun.count = (uint16_t)(next - request.tun.addr);
 		request.tun.flags = filter->allmulti || filter->more_multi ? TUN_FLT_ALLMULTI : 0;
 	}
 	/* If that fails the guest sees too much, as behind a hub. */
