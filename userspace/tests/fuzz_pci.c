@@ -161,6 +161,8 @@ static void state(uint32_t at, uint8_t change)
 	unsigned int n = 0;
 
 	board_stop(&rig.board);
+	/* As at a pause: what devices have signalled is in their lines. */
+	pci_line_ready(rig.board.pci);
 	save(&before);
 	before.data[at % before.len] ^= change;
 	for (device = rig.board.devices; device; device = device->next)
