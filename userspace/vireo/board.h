@@ -21,6 +21,7 @@
 #include "bus.h"
 #include "timers.h"
 
+struct balloon;
 struct board;
 struct device;
 struct device_state;
@@ -112,6 +113,7 @@ struct board {
 	struct irq_sink ioapic;
 	struct device *devices;
 	struct pci_bus *pci;
+	struct balloon *balloon;	/* NULL: there is none */
 	struct guest_memory *memory;
 	unsigned int nr_cpus;		/* set before devices are made; 1 by default */
 	const struct board_host *host_ops;

@@ -13,6 +13,7 @@
 #include "machine.h"
 #include "control.h"
 #include "dev/acpi_pm.h"
+#include "virtio/balloon.h"
 
 static uint64_t now_ms(void)
 {
@@ -88,10 +89,51 @@ static uint64_t resident_bytes(void)
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static json_t *query_memory(struct machine *machine)
+static json_t *balloon_object(struct balloon *balloon)
 {
-	return json_pack("{s:I,s:I}", "bytes", (json_int_t)machine->memory.total, "resident",
-			 (json_int_t)resident_bytes());
+	json_t *object, *stats = json_object();
+	struct balloon_info info;
+	unsigned int tag;
+
+	balloon_info(balloon, &info);
+	for (tag = 0; tag < BALLOON_STATS; tag++)
+		if (info.has & BIT(tag) && balloon_stat_name(tag))
+			json_object_set_new(stats, balloon_stat_name(tag), json_integer((json_int_t)info.stat[tag]));
+	object = json_pack("{s:I,s:I,s:I}", "target", (json_int_t)info.target, "actual", (json_int_t)info.actual,
+			   "reported", (json_int_t)info.reported);
+	if (object)
+		json_object_set(object, "statistics", stats);
+	json_decref(stats);
+	return object;
+}
+
+/* The guest is asked for its statistics, and has a moment to answer. */
+static json_t *query_memory(struct machine *machine, bool again)
+{
+	struct balloon *balloon = machine->board.balloon;
+	json_t *object;
+
+	if (balloon && !again)
+		balloon_ask(balloon);
+	if (balloon && !balloon_answered(balloon))
+		return NULL;
+	object = json_pack("{s:I,s:I}", "bytes", (json_int_t)machine->memory.total, "resident",
+			   (json_int_t)resident_bytes());
+	if (object && balloon)
+		json_object_set_new(object, "balloon", balloon_object(balloon));
+	return protocol_result(object);
+}
+
+static json_t *set_balloon(struct machine *machine, const struct protocol_request *request)
+{
+	struct balloon *balloon = machine->board.balloon;
+
+	if (!balloon)
+		return protocol_error("no-balloon", "the machine has no balloon (vireo run --balloon)");
+	if (balloon_set(balloon, (uint64_t)protocol_integer(request, "size", 0)))
+		return protocol_error("bad-member", "the machine has no more than %llu MiB",
+				      (unsigned long long)(machine->memory.total / MIB));
+	return protocol_result(balloon_object(balloon));
 }
 
 static json_t *query_devices(struct machine *machine)
@@ -106,18 +148,20 @@ static json_t *query_devices(struct machine *machine)
 	return list;
 }
 
-static json_t *query(struct machine *machine, const struct protocol_request *request)
+static json_t *query(struct machine *machine, const struct protocol_request *request, bool again)
 {
 	static const struct {
 		const char *what;
 		json_t *(*answer)(struct machine *machine);
 	} questions[] = {
-		{ "status", query_status },	{ "config", query_config },	{ "cpus", query_cpus },
-		{ "memory", query_memory },	{ "devices", query_devices },
+		{ "status", query_status },	{ "config", query_config },
+		{ "cpus", query_cpus },		{ "devices", query_devices },
 	};
 	const char *what = protocol_string(request, "what");
 	size_t i;
 
+	if (!strcmp(what, "memory"))
+		return query_memory(machine, again);
 	for (i = 0; i < ARRAY_SIZE(questions); i++)
 		if (!strcmp(what, questions[i].what))
 			return protocol_result(questions[i].answer(machine));
@@ -172,7 +216,7 @@ static json_t *command(void *opaque, const struct protocol_request *request, boo
 	struct machine *machine = opaque;
 
 	if (!strcmp(name, "query"))
-		return query(machine, request);
+		return query(machine, request, again);
 	if (!strcmp(name, "pause"))
 		return set_paused(machine, true, again);
 	if (!strcmp(name, "resume"))
@@ -181,7 +225,7 @@ static json_t *command(void *opaque, const struct protocol_request *request, boo
 		return reset(machine);
 	if (!strcmp(name, "stop"))
 		return stop(machine, request);
-	return protocol_error("no-balloon", "the machine has no balloon (vireo run --balloon)");
+	return set_balloon(machine, request);
 }
 
 /* @control_stop: when a guest that does not react to its button is ended; 0: never. */

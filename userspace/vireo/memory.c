@@ -12,6 +12,8 @@
 #include "util.h"
 
 #define HUGE_BYTES (2 * MIB)
+#define PAGE_BYTES 4096
+#define MAP_HUGE_SHIFT 26
 
 static int piece_alloc(struct memory_piece *piece, uint64_t gpa, uint64_t bytes)
 {
@@ -38,6 +40,52 @@ static int piece_alloc(struct memory_piece *piece, uint64_t gpa, uint64_t bytes)
 	return 0;
 }
 
+/* Huge pages are set aside now, or not at all: none can be missing later. */
+static int piece_alloc_huge(struct memory_piece *piece, uint64_t gpa, uint64_t bytes, uint64_t page)
+{
+	int size = __builtin_ctzll(page) << MAP_HUGE_SHIFT;
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size, -1, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	piece->gpa = gpa;
+	piece->bytes = bytes;
+	piece->map = map;
+	piece->map_bytes = bytes;
+	piece->hva = map;
+	/* A child would take a copy of each page that the guest writes to. */
+	madvise(map, bytes, MADV_DONTFORK);
+	madvise(map, bytes, MADV_DONTDUMP);
+	return 0;
+}
+
+static int alloc(struct guest_memory *memory, uint64_t bytes, uint64_t page)
+{
+	static const uint64_t bases[MEMORY_PIECES] = { 0, MEMORY_HIGH_BASE };
+	uint64_t low = bytes < MEMORY_LOW_MAX ? bytes : MEMORY_LOW_MAX;
+	uint64_t sizes[MEMORY_PIECES] = { low, bytes - low };
+	unsigned int i;
+	int r;
+
+	memset(memory, 0, sizeof(*memory));
+	if (bytes < MEMORY_MIN || bytes & (page - 1) || bytes > 1ULL << 46)
+		return -EINVAL;
+	memory->page = page;
+	for (i = 0; i < MEMORY_PIECES && sizes[i]; i++) {
+		if (page == PAGE_BYTES)
+			r = piece_alloc(&memory->piece[i], bases[i], sizes[i]);
+		else
+			r = piece_alloc_huge(&memory->piece[i], bases[i], sizes[i], page);
+		if (r) {
+			memory_free(memory);
+			return r;
+		}
+		memory->nr++;
+	}
+	memory->total = bytes;
+	return 0;
+}
+
 /**
  * memory_alloc() - get memory for a guest
  * @memory: to be filled
@@ -47,26 +95,20 @@ static int piece_alloc(struct memory_piece *piece, uint64_t gpa, uint64_t bytes)
  */
 int memory_alloc(struct guest_memory *memory, uint64_t bytes)
 {
-	uint64_t low = bytes < MEMORY_LOW_MAX ? bytes : MEMORY_LOW_MAX;
-	int r;
+	return alloc(memory, bytes, PAGE_BYTES);
+}
 
-	memset(memory, 0, sizeof(*memory));
-	if (bytes < MEMORY_MIN || bytes & 4095 || bytes > 1ULL << 46)
-		return -EINVAL;
-	r = piece_alloc(&memory->piece[0], 0, low);
-	if (r)
-		return r;
-	memory->nr = 1;
-	if (bytes > low) {
-		r = piece_alloc(&memory->piece[1], MEMORY_HIGH_BASE, bytes - low);
-		if (r) {
-			memory_free(memory);
-			return r;
-		}
-		memory->nr = 2;
-	}
-	memory->total = bytes;
-	return 0;
+/**
+ * memory_alloc_huge() - get memory in huge pages of the host
+ * @memory: to be filled
+ * @bytes: how much, a multiple of @page
+ * @page: their size, a power of two
+ *
+ * Return: 0, -EINVAL, or the errno of mmap(): -ENOMEM if the host has not that many.
+ */
+int memory_alloc_huge(struct guest_memory *memory, uint64_t bytes, uint64_t page)
+{
+	return alloc(memory, bytes, page);
 }
 
 /**
@@ -93,9 +135,27 @@ void memory_clear(struct guest_memory *memory)
 	for (i = 0; i < memory->nr; i++) {
 		struct memory_piece *piece = &memory->piece[i];
 
-		if (madvise(piece->hva, piece->bytes, MADV_DONTNEED))
+		/* Huge pages that are given back may be somebody else's when they are wanted again. */
+		if (memory->page != PAGE_BYTES || madvise(piece->hva, piece->bytes, MADV_DONTNEED))
 			memset(piece->hva, 0, piece->bytes);
 	}
+}
+
+/**
+ * memory_discard() - give memory back to the host; it reads as zeros then
+ * @memory: the memory
+ * @hva: a range of it, by memory_ptr()
+ * @len: its length
+ *
+ * Return: bytes that were given back: what is in the range of whole pages of the host.
+ */
+uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t len)
+{
+	uint64_t from = ALIGN_UP((uintptr_t)hva, memory->page), to = ALIGN_DOWN((uintptr_t)hva + len, memory->page);
+
+	if (from >= to || madvise((void *)(uintptr_t)from, to - from, MADV_DONTNEED))
+		return 0;
+	return to - from;
 }
 
 /**

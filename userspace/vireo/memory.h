@@ -26,15 +26,25 @@ struct memory_piece {
 	size_t map_bytes;
 };
 
+/**
+ * struct guest_memory - all of it
+ * @piece: where it is
+ * @nr: how many
+ * @total: bytes
+ * @page: what the host gives and takes at least: 4 KiB, or the size of huge pages
+ */
 struct guest_memory {
 	struct memory_piece piece[MEMORY_PIECES];
 	unsigned int nr;
 	uint64_t total;
+	uint64_t page;
 };
 
 int memory_alloc(struct guest_memory *memory, uint64_t bytes);
+int memory_alloc_huge(struct guest_memory *memory, uint64_t bytes, uint64_t page);
 void memory_free(struct guest_memory *memory);
 void memory_clear(struct guest_memory *memory);
+uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t len);
 uint64_t memory_low_bytes(const struct guest_memory *memory);
 uint64_t memory_end(const struct guest_memory *memory);
 void *memory_ptr(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
