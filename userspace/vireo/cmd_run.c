@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "config_file.h"
 #include "machine.h"
 #include "option.h"
 #include "params.h"
@@ -29,7 +30,9 @@ static const char help_text[] =
 "  --module FILE[,TEXT]\n"
 "                     a further module, with its text (Multiboot, PVH); repeatable\n"
 "  --memory SIZE      memory, in MiB or with K, M, G (default: 512M)\n"
+"  --hugepages[=SIZE] of huge pages of the host: 2M (default) or 1G\n"
 "  --cpus N           virtual processors (default: 1)\n"
+"  --config FILE      options from a JSON file; those that are typed come on top\n"
 "  --name NAME        name for logs and tools (default: vm-PID)\n"
 "  --console WHERE    serial port: \"stdio\" (default), \"pty\", \"file:PATH\", or\n"
 "                     \"socket\": for \"vireo console\" only\n"
@@ -58,6 +61,7 @@ enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
 	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_SCREEN_DUMP, OPT_STATS, OPT_HELP,
+	OPT_CONFIG, OPT_HUGEPAGES,
 	OPT_DEVICES,		/* and those that follow: devices */
 };
 
@@ -80,6 +84,8 @@ static const struct option options[] = {
 	{ "screen-dump", required_argument, NULL, OPT_SCREEN_DUMP },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "hugepages", optional_argument, NULL, OPT_HUGEPAGES },
 };
 
 static int usage(const char *problem, const char *what)
@@ -155,6 +161,11 @@ static int set_initrd(struct machine_config *config, const char *path)
 {
 	unsigned int i;
 
+	if (config->has_initrd && config->initrd_from_file && !config->from_file) {
+		config->initrd_from_file = false;
+		config->modules[0].path = path;
+		return 0;
+	}
 	if (config->has_initrd)
 		return usage("there is one initrd only", path);
 	if (config->nr_modules == BOOT_MODULES_MAX)
@@ -166,6 +177,7 @@ static int set_initrd(struct machine_config *config, const char *path)
 	config->modules[0].text = "";
 	config->nr_modules++;
 	config->has_initrd = true;
+	config->initrd_from_file = config->from_file;
 	return 0;
 }
 
@@ -203,15 +215,40 @@ static int set_console(struct machine_config *config, const char *text)
 	return 0;
 }
 
+static void remove_device(struct machine_config *config, unsigned int i)
+{
+	params_free(config->device[i].params);
+	free(config->device[i].params);
+	config->nr_devices--;
+	memmove(&config->device[i], &config->device[i + 1], (config->nr_devices - i) * sizeof(config->device[0]));
+}
+
+static int set_hugepages(struct machine_config *config, const char *text)
+{
+	if (!text || !strcmp(text, "2M"))
+		config->huge_page = 2 * MIB;
+	else if (!strcmp(text, "1G"))
+		config->huge_page = GIB;
+	else
+		return usage("huge pages have 2M or 1G", text);
+	return 0;
+}
+
 static int add_device(struct machine_config *config, const struct device_option *option,
 		      const char *arg)
 {
-	unsigned int n = config->nr_devices, i;
+	unsigned int n, i;
 	struct params *params;
 
-	for (i = 0; i < n && !option->multiple; i++)
-		if (config->device[i].option == option)
+	for (i = 0; i < config->nr_devices && !option->multiple; i++) {
+		if (config->device[i].option != option)
+			continue;
+		if (!config->device[i].from_file || config->from_file)
 			return usage("it can be given once only", option->name);
+		remove_device(config, i);
+		break;
+	}
+	n = config->nr_devices;
 	if (n == MACHINE_DEVICES_MAX)
 		return usage("too many devices", option->name);
 	params = calloc(1, sizeof(*params));
@@ -226,6 +263,7 @@ static int add_device(struct machine_config *config, const struct device_option 
 	}
 	config->device[n].option = option;
 	config->device[n].params = params;
+	config->device[n].from_file = config->from_file;
 	config->nr_devices++;
 	return 0;
 }
@@ -276,6 +314,10 @@ static int set_option(struct machine_config *config, int option, char *arg)
 	case OPT_STATS:
 		config->stats = true;
 		return 0;
+	case OPT_HUGEPAGES:
+		return set_hugepages(config, arg);
+	case OPT_CONFIG:
+		return 0;	/* read before the rest */
 	default:
 		/* getopt has said what is wrong. */
 		return EXIT_USAGE;
@@ -335,22 +377,72 @@ static struct option *make_options(void)
 	return all;
 }
 
-static int parse(struct machine_config *config, int argc, char **argv)
+static int set_from_file(struct machine_config *config, const struct option *all, const struct config_entry *entry)
+{
+	const struct option *option;
+
+	for (option = all; option->name; option++)
+		if (!strcmp(option->name, entry->name))
+			break;
+	if (!option->name || option->val == OPT_CONFIG || option->val == OPT_HELP)
+		return usage("there is no such option", entry->name);
+	if (option->has_arg == required_argument && !entry->value)
+		return usage("it needs a value", entry->name);
+	if (option->has_arg == no_argument && entry->value)
+		return usage("it is true or false", entry->name);
+	if (entry->object && option->val < OPT_DEVICES)
+		return usage("only devices are objects", entry->name);
+	return set_option(config, option->val, entry->value);
+}
+
+static int read_config(struct machine_config *config, const struct option *all, struct config_file *file,
+		       const char *path)
+{
+	unsigned int i;
+	int r = 0;
+
+	if (file->entry)
+		return usage("there is one configuration only", path);
+	if (config_file_read(file, path))
+		return EXIT_USAGE;
+	config->from_file = true;
+	for (i = 0; i < file->nr && !r; i++) {
+		report_where(file->entry[i].where);
+		r = set_from_file(config, all, &file->entry[i]);
+		report_where(NULL);
+	}
+	config->from_file = false;
+	return r;
+}
+
+/* First the file, wherever it is named, then what was typed: that has the last word. */
+static int parse_options(struct machine_config *config, const struct option *all, struct config_file *file, int argc,
+			 char **argv)
+{
+	int option, r = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (!r && (option = getopt_long(argc, argv, "", all, NULL)) != -1)
+		if (option == OPT_CONFIG)
+			r = read_config(config, all, file, optarg);
+	opterr = 1;
+	optind = 1;
+	while (!r && (option = getopt_long(argc, argv, "", all, NULL)) != -1)
+		r = option == OPT_HELP ? HELP : set_option(config, option, optarg);
+	return r;
+}
+
+static int parse(struct machine_config *config, struct config_file *file, int argc, char **argv)
 {
 	struct option *all = make_options();
-	int option, r = 0;
+	int r;
 
 	if (!all) {
 		report_error("no memory for the machine");
 		return EXIT_FAULT;
 	}
-	optind = 1;
-	while (!r && (option = getopt_long(argc, argv, "", all, NULL)) != -1) {
-		if (option == OPT_HELP)
-			r = HELP;
-		else
-			r = set_option(config, option, optarg);
-	}
+	r = parse_options(config, all, file, argc, argv);
 	free(all);
 	if (r)
 		return r;
@@ -358,6 +450,8 @@ static int parse(struct machine_config *config, int argc, char **argv)
 		return usage("not an option", argv[optind]);
 	if (!config->kernel)
 		return usage("no kernel to boot: --kernel FILE is needed", NULL);
+	if (config->huge_page && config->memory & (config->huge_page - 1))
+		return usage("the memory's size has to be a multiple of the huge pages'", "--hugepages");
 	return 0;
 }
 
@@ -380,13 +474,15 @@ static int run(int argc, char **argv)
 		.debug_exit = DEBUG_EXIT_PORT,
 		.debug_console = -1,
 	};
-	int r = parse(&config, argc, argv);
+	struct config_file file = { 0 };
+	int r = parse(&config, &file, argc, argv);
 
 	if (!r)
 		r = machine_run(&config);
 	else if (r == HELP)
 		r = help();
 	free_devices(&config);
+	config_file_free(&file);
 	return r;
 }
 

@@ -305,11 +305,39 @@ static int write_tables(struct machine *machine)
 	return r ? EXIT_FAULT : 0;
 }
 
+static void explain_huge_pages(uint64_t bytes, uint64_t page, int error)
+{
+	unsigned long long kib = page / KIB, want = bytes / page, available = 0;
+	char path[80];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%llukB/free_hugepages", kib);
+	file = fopen(path, "re");
+	if (!file) {
+		report_error("this host has no huge pages of %llu MiB", kib / 1024);
+		return;
+	}
+	if (fscanf(file, "%llu", &available) != 1)
+		available = 0;
+	fclose(file);
+	if (available < want)
+		report_error("%llu huge pages of %llu MiB are needed, %llu are free: write a larger number to %.*snr_hugepages",
+			     want, kib / 1024, available, (int)(strrchr(path, '/') + 1 - path), path);
+	else
+		report_error("no huge pages for the guest: %s", strerror(-error));
+}
+
 static int create_memory(struct machine *machine)
 {
 	uint64_t bytes = machine->config->memory;
-	int r = memory_alloc(&machine->memory, bytes);
+	uint64_t page = machine->config->huge_page;
+	int r;
 
+	r = page ? memory_alloc_huge(&machine->memory, bytes, page) : memory_alloc(&machine->memory, bytes);
+	if (r && page) {
+		explain_huge_pages(bytes, page, r);
+		return EXIT_FAULT;
+	}
 	if (r) {
 		report_error("no %llu MiB of memory for the guest: %s",
 			     (unsigned long long)(bytes / MIB), strerror(-r));

@@ -46,6 +46,9 @@ struct uart;
  * struct machine_config - what the command line says
  * @name: for logs and tools
  * @memory: bytes
+ * @huge_page: size of the host's pages that it is made of; 0: ordinary ones
+ * @from_file: what is set now comes from --config; the command line may replace it
+ * @initrd_from_file: so did the initrd
  * @cpus: number of vCPUs
  * @kernel: path
  * @cmdline: for the kernel
@@ -68,6 +71,9 @@ struct uart;
 struct machine_config {
 	const char *name;
 	uint64_t memory;
+	uint64_t huge_page;
+	bool from_file;
+	bool initrd_from_file;
 	unsigned int cpus;
 	const char *kernel;
 	const char *cmdline;
@@ -81,7 +87,7 @@ struct machine_config {
 	int debug_console;
 	struct { const char *name, *path; } fw_cfg[MACHINE_FW_CFG_MAX];
 	unsigned int nr_fw_cfg;
-	struct { const struct device_option *option; struct params *params; } device[MACHINE_DEVICES_MAX];
+	struct { const struct device_option *option; struct params *params; bool from_file; } device[MACHINE_DEVICES_MAX];
 	unsigned int nr_devices;
 	bool hybrid;
 	bool stats;

@@ -8,6 +8,8 @@
 
 #include "util.h"
 
+static _Thread_local const char *where_text;
+
 /* One write per message, so that those of several threads do not mix. */
 static void report(const char *prefix, const char *format, va_list args)
 {
@@ -17,7 +19,7 @@ static void report(const char *prefix, const char *format, va_list args)
 	n = vsnprintf(line, sizeof(line), format, args);
 	if (n < 0)
 		return;
-	fprintf(stderr, "vireo: %s%s\n", prefix, line);
+	fprintf(stderr, "vireo: %s%s%s%s\n", prefix, where_text ? where_text : "", where_text ? ": " : "", line);
 }
 
 /**
@@ -31,6 +33,15 @@ void report_error(const char *format, ...)
 	va_start(args, format);
 	report("", format, args);
 	va_end(args);
+}
+
+/**
+ * report_where() - what messages of this thread begin with from now on
+ * @where: a place in a file; NULL: nothing
+ */
+void report_where(const char *where)
+{
+	where_text = where;
 }
 
 /**

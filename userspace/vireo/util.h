@@ -30,6 +30,7 @@ enum exit_status {
 };
 
 void report_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_where(const char *where);
 void report_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 int parse_size(const char *text, uint64_t unit, uint64_t *out);
