@@ -281,6 +281,37 @@ static int run(struct fake_vcpu *vcpu)
 	return wait_kick(vcpu);
 }
 
+/* A VM's only state is its clock, which here goes on by a second at each look. */
+static int get_clock(struct vireo_state *state)
+{
+	struct vireo_block head = { VIREO_BLOCK_CLOCK, 1, sizeof(fake.clock) };
+	unsigned char *out = (void *)(uintptr_t)state->buf;
+
+	if (state->types != 1ULL << VIREO_BLOCK_CLOCK)
+		return bad("get clock");
+	if (state->len < sizeof(head) + sizeof(fake.clock)) {
+		state->len = sizeof(head) + sizeof(fake.clock);
+		return -ENOSPC;
+	}
+	state->len = sizeof(head) + sizeof(fake.clock);
+	fake.clock += 1000000000;
+	memcpy(out, &head, sizeof(head));
+	memcpy(out + sizeof(head), &fake.clock, sizeof(fake.clock));
+	return 0;
+}
+
+static int set_clock(const struct vireo_state *state)
+{
+	const unsigned char *in = (const void *)(uintptr_t)state->buf;
+	const struct vireo_block *head = (const void *)in;
+
+	if (state->len != sizeof(*head) + sizeof(fake.clock) || head->type != VIREO_BLOCK_CLOCK || head->version != 1 ||
+	    head->len != sizeof(fake.clock))
+		return bad("set clock");
+	memcpy(&fake.clock, head + 1, sizeof(fake.clock));
+	return 0;
+}
+
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *arg)
 {
 	switch (request) {
@@ -336,6 +367,10 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 			return set_region(arg);
 		case VIREO_CREATE_VCPU:
 			return create_vcpu(arg);
+		case VIREO_GET_STATE:
+			return get_clock(arg);
+		case VIREO_SET_STATE:
+			return set_clock(arg);
 		case VIREO_SEND_MSI:
 			fake.last_msi = *(struct vireo_msi *)arg;
 			fake.msis++;

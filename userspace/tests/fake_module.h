@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <linux/vireo.h>
 
 #define FAKE_REGIONS 8
@@ -58,6 +59,7 @@ struct fake_module {
 	struct vireo_region region[FAKE_REGIONS];
 	struct fake_vcpu vcpu[VIREO_MAX_VCPUS];
 	unsigned int set_states;
+	uint64_t clock;
 };
 
 extern struct fake_module fake;
