@@ -545,10 +545,54 @@ static int make_books(struct balloon *balloon)
 	return balloon->given && balloon->given_of ? 0 : -ENOMEM;
 }
 
+/**
+ * balloon_new() - a balloon that is not plugged in yet
+ * @memory: the guest's
+ * @size: what the guest shall keep of it at first
+ * @oom: it may take pages back when it has no others
+ * @reporting: it may report free pages
+ *
+ * Return: the balloon; NULL if there is no memory for it.
+ */
+struct balloon *balloon_new(struct guest_memory *memory, uint64_t size, bool oom, bool reporting)
+{
+	struct balloon *balloon = calloc(1, sizeof(*balloon));
+	int r;
+
+	if (!balloon)
+		return NULL;
+	pthread_mutex_init(&balloon->lock, NULL);
+	balloon->virtio.class = &balloon_class;
+	balloon->virtio.offered = 1ULL << F_STATS | 1ULL << F_PAGE_POISON | (uint64_t)oom << F_DEFLATE_ON_OOM |
+		(uint64_t)reporting << F_REPORTING;
+	balloon->virtio.config_bytes = CONFIG_BYTES;
+	balloon->memory = memory;
+	balloon->num_pages = (uint32_t)((memory->total - ALIGN_DOWN(size, PAGE)) / PAGE);
+	balloon->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = balloon->quit < 0 ? -errno : make_books(balloon);
+	if (!r)
+		r = virtio_alloc_queues(&balloon->virtio, QUEUES, QUEUE_SIZE);
+	if (!r)
+		return balloon;
+	destroy(&balloon->virtio);
+	return NULL;
+}
+
+/**
+ * balloon_device() - the virtio device that a balloon is
+ * @balloon: the balloon
+ *
+ * Return: the device.
+ */
+struct virtio_device *balloon_device(struct balloon *balloon)
+{
+	return &balloon->virtio;
+}
+
 static int create(struct board *board, struct params *params)
 {
+	uint64_t total = board->memory->total, size = total;
 	bool oom = true, reporting = true;
-	uint64_t size = board->memory->total;
 	struct balloon *balloon;
 	int r;
 
@@ -559,31 +603,15 @@ static int create(struct board *board, struct params *params)
 		r = params_bool(params, "reporting", &reporting);
 	if (!r)
 		r = params_done(params);
-	if (!r && size > board->memory->total) {
-		report_error("balloon: size: the machine has no more than %llu MiB",
-			     (unsigned long long)(board->memory->total / MIB));
+	if (!r && size > total) {
+		report_error("balloon: size: the machine has no more than %llu MiB", (unsigned long long)(total / MIB));
 		r = -EINVAL;
 	}
 	if (r)
 		return r;
-	balloon = calloc(1, sizeof(*balloon));
+	balloon = balloon_new(board->memory, size, oom, reporting);
 	if (!balloon)
 		return -ENOMEM;
-	pthread_mutex_init(&balloon->lock, NULL);
-	balloon->virtio.class = &balloon_class;
-	balloon->virtio.offered = 1ULL << F_STATS | 1ULL << F_PAGE_POISON | (uint64_t)oom << F_DEFLATE_ON_OOM |
-		(uint64_t)reporting << F_REPORTING;
-	balloon->virtio.config_bytes = CONFIG_BYTES;
-	balloon->memory = board->memory;
-	balloon->num_pages = (uint32_t)((board->memory->total - ALIGN_DOWN(size, PAGE)) / PAGE);
-	balloon->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = balloon->quit < 0 ? -errno : make_books(balloon);
-	if (!r)
-		r = virtio_alloc_queues(&balloon->virtio, QUEUES, QUEUE_SIZE);
-	if (r) {
-		destroy(&balloon->virtio);
-		return r;
-	}
 	r = virtio_plug(board, &balloon->virtio);
 	if (!r)
 		board->balloon = balloon;

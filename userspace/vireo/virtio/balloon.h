@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 struct balloon;
+struct guest_memory;
+struct virtio_device;
 
 #define BALLOON_STATS 16	/* tags of struct virtio_balloon_stat, with room for new ones */
 
@@ -26,6 +28,8 @@ struct balloon_info {
 	uint32_t has;
 };
 
+struct balloon *balloon_new(struct guest_memory *memory, uint64_t size, bool oom, bool reporting);
+struct virtio_device *balloon_device(struct balloon *balloon);
 int balloon_set(struct balloon *balloon, uint64_t bytes);
 void balloon_ask(struct balloon *balloon);
 bool balloon_answered(struct balloon *balloon);
