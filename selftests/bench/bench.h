@@ -22,6 +22,10 @@
 	X(wrmsr,	GUEST, 256, "WRMSR handled in the kernel (IA32_MCG_STATUS)") \
 	X(pio_eventfd,	GUEST, 256, "PIO write to an eventfd (doorbell)") \
 	X(arm_deadline,	GUEST, 256, "arming the TSC-deadline timer")	\
+	X(write_cr8,	GUEST, 256, "task priority set (MOV to CR8)")	\
+	X(read_cr8,	GUEST, 256, "task priority read (MOV from CR8)") \
+	X(x2apic_read,	GUEST, 256, "local APIC register read by RDMSR (LVT LINT0)") \
+	X(x2apic_eoi,	GUEST, 256, "EOI by WRMSR, nothing in service")	\
 	X(pio_write,	GUEST, 256, "PIO write to user space and back")	\
 	X(pio_read,	GUEST, 256, "PIO read from user space")		\
 	X(mmio_write,	GUEST, 256, "MMIO write to user space and back") \

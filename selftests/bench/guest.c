@@ -124,6 +124,8 @@ OPERATION(load, "mov (%%rbx), %%eax")
 OPERATION(touch, "movb $1, (%%rbx)")
 OPERATION(self_ipi, "wrmsr\n1: cmpl $0, flag(%%rip)\nje 1b")
 OPERATION(halt, "sti\nhlt\ncli")
+OPERATION(write_cr8, "mov %%rbx, %%cr8")
+OPERATION(read_cr8, "mov %%cr8, %%rax")
 OPERATION(cr3, "mov %%rbx, %%cr3\nmov (%%rcx), %%eax")
 OPERATION(invlpg, "invlpg (%%rbx)")
 OPERATION(remap, "mov %%rax, (%%rbx)\ninvlpg (%%rcx)\nmov (%%rcx), %%eax")
@@ -274,6 +276,22 @@ void guest_main(void)
 			samples[i] = op_wrmsr(v, v >> 32, 0x6e0, 0);
 		}
 		wrmsr(0x6e0, 0);
+		break;
+	case ROW_write_cr8:
+		for (i = 0; i < n; i++)
+			samples[i] = op_write_cr8(0, 0, 0, i % 2);
+		break;
+	case ROW_read_cr8:
+		for (i = 0; i < n; i++)
+			samples[i] = op_read_cr8(0, 0, 0, 0);
+		break;
+	case ROW_x2apic_read:
+		for (i = 0; i < n; i++)
+			samples[i] = op_rdmsr(0, 0, 0x835, 0);
+		break;
+	case ROW_x2apic_eoi:
+		for (i = 0; i < n; i++)
+			samples[i] = op_wrmsr(0, 0, 0x80b, 0);
 		break;
 	case ROW_pio_write:
 		for (i = 0; i < n; i++)

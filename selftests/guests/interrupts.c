@@ -413,6 +413,7 @@ static bool on_uart(struct frame *f)
 
 static void test_level(void)
 {
+	uart_irqs = 0;
 	handlers[0x73] = on_uart;
 	ioapic_route(COM1_PIN, 0x73 | LEVEL);
 	outb(0x3fc, 0x0b);		/* OUT2 lets the line through */
@@ -723,6 +724,7 @@ int main(void)
 		test_timer("x2APIC");
 		test_nmi();
 		test_ioapic();
+		test_level();
 		apic_enable(false);
 		self_ipi(0x68);
 		clear_counts();

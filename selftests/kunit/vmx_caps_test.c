@@ -588,6 +588,53 @@ static void vmx_features_test(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, out.nested_ad);
 }
 
+/* What of the local APIC is used: what is there, allowed, and of use without the rest. */
+static void vmx_apic_test(struct kunit *test)
+{
+	const u64 tpr = VIREO_FEATURE_TPR_SHADOW, regs = VIREO_FEATURE_APIC_REGISTERS,
+		  irq = VIREO_FEATURE_VIRTUAL_IRQ, all = tpr | regs | irq;
+	struct vireo_caps out;
+	struct vmx_caps caps;
+	struct vmx_msrs msrs;
+
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, true, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), all);
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, tpr), tpr);
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, tpr | regs), tpr | regs);
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, tpr | irq), tpr | irq);
+	/* The others need TPR shadow. */
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, regs | irq), 0);
+	/* Nothing else is given, whatever is allowed. */
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, ~0ULL), all);
+	/* Only what was chosen shows as used. */
+	caps.apic = tpr;
+	memset(&out, 0, sizeof(out));
+	vmx_features(&caps, &out);
+	KUNIT_EXPECT_EQ(test, out.features & all, tpr);
+
+	/* TPR shadow is bit 21 */
+	msrs = msrs_all;
+	msrs.proc &= ~(BIT_ULL(21) << 32);
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), 0);
+	/* Bit 4: x2APIC mode virtualised; 8 registers, 9 delivery */
+	msrs = msrs_all;
+	msrs.proc2 &= ~(BIT_ULL(4) << 32);
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), tpr | irq);
+	msrs = msrs_all;
+	msrs.proc2 &= ~(BIT_ULL(8) << 32);
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), tpr | irq);
+	msrs = msrs_all;
+	msrs.proc2 &= ~(BIT_ULL(9) << 32);
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), tpr | regs);
+	/* With shadow tables real mode is interpreted: interrupts are delivered by software. */
+	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs_all, false, &caps));
+	KUNIT_EXPECT_EQ(test, vmx_choose_apic(&caps, all), tpr | regs);
+}
+
 /* Exact MSRs count where there are some: CR3 exits may be off only by these. */
 static void vmx_exact_test(struct kunit *test)
 {
@@ -622,6 +669,7 @@ static struct kunit_case vmx_caps_cases[] = {
 	KUNIT_CASE(vmx_tags_test),
 	KUNIT_CASE(vmx_random_test),
 	KUNIT_CASE(vmx_features_test),
+	KUNIT_CASE(vmx_apic_test),
 	KUNIT_CASE(vmx_exact_test),
 	{}
 };
