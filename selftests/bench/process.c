@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * process: what processes cost, in a Linux guest. The guest's RDTSC counts what the guest, the
- * hypervisor and its launcher retire in between (see bench.h). Prints rows as bench does, with
- * `guest` for the hypervisor, of which it knows nothing.
+ * process: what processes cost, in a Linux guest.
  */
 #define _GNU_SOURCE
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <x86intrin.h>
+#include "rows.h"
 
 #define PAGES		1000
-#define MAX_SAMPLES	256
-#define WARM_UP		4
 
 /* Programs that run one after the other and side by side, pipes, small files: as in a build. */
 static const char mix_script[] =
@@ -29,14 +24,6 @@ static const char mix_script[] =
 	" done";
 
 static int to_child[2], to_parent[2];
-
-static void check(int bad, const char *what)
-{
-	if (!bad)
-		return;
-	perror(what);
-	exit(1);
-}
 
 static void wait_for(pid_t pid)
 {
@@ -109,49 +96,21 @@ static void mix(void)
 	wait_for(pid);
 }
 
-static int by_value(const void *x, const void *y)
-{
-	const uint64_t *p = x, *q = y;
-
-	return (*p > *q) - (*p < *q);
-}
-
-static void measure(const char *name, unsigned int n, void (*operation)(void))
-{
-	static uint64_t v[MAX_SAMPLES];
-	uint64_t sum = 0, start;
-	unsigned int i;
-
-	for (i = 0; i < WARM_UP && i < n; i++)
-		operation();
-	for (i = 0; i < n; i++) {
-		start = __rdtsc();
-		operation();
-		v[i] = __rdtsc() - start;
-		sum += v[i];
-	}
-	qsort(v, n, sizeof(v[0]), by_value);
-	printf("row\tguest\t%s\t%u\t%ju\t%ju\t%ju\t%ju\t%ju\t%ju\n", name, n, (uintmax_t)v[0],
-	       (uintmax_t)v[n / 4], (uintmax_t)v[n / 2], (uintmax_t)v[3 * n / 4],
-	       (uintmax_t)v[n - 1], (uintmax_t)(sum / n));
-	fflush(stdout);
-}
-
 int main(void)
 {
 	pid_t pid;
 
-	measure("fork", 64, fork_exit);
-	measure("exec", 64, fork_exec);
+	measure("fork", 64, 1, fork_exit);
+	measure("exec", 64, 1, fork_exec);
 	check(pipe(to_child) || pipe(to_parent), "pipe");
 	pid = fork();
 	check(pid < 0, "fork");
 	if (!pid)
 		pong();
-	measure("switch", 256, ping);
+	measure("switch", 256, 1, ping);
 	check(write(to_child[1], "q", 1) != 1, "pipe");
 	wait_for(pid);
-	measure("touch", 16, touch);
-	measure("mix", 3, mix);
+	measure("touch", 16, 1, touch);
+	measure("mix", 3, 1, mix);
 	return 0;
 }
