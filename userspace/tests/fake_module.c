@@ -305,7 +305,8 @@ static int set_clock(const struct vireo_state *state)
 	const unsigned char *in = (const void *)(uintptr_t)state->buf;
 	const struct vireo_block *head = (const void *)in;
 
-	if (state->len != sizeof(*head) + sizeof(fake.clock) || head->type != VIREO_BLOCK_CLOCK || head->version != 1 ||
+	if (state->len != sizeof(*head) + sizeof(fake.clock) || head->type != VIREO_BLOCK_CLOCK ||
+	    head->version != 1 ||
 	    head->len != sizeof(fake.clock))
 		return bad("set clock");
 	memcpy(&fake.clock, head + 1, sizeof(fake.clock));

@@ -287,7 +287,8 @@ static void test_report(void)
 	build(1 << 1 | 1 << 5 | 1 << 4);
 	touch(PAGES, 8);
 	ok(give(3, PAGES + 0x800, 0x2000, true), "a report of what is no whole page");
-	ok(resident(PAGES) && !resident(PAGES + 0x1000) && resident(PAGES + 0x2000), "gives the pages within");
+	ok(resident(PAGES) && !resident(PAGES + 0x1000) && resident(PAGES + 0x2000),
+	   "gives the pages within");
 	set_config(POISON, 0xaa);
 	touch(PAGES, 8);
 	ok(give(3, PAGES, 0x4000, true), "a report by one that fills free pages");

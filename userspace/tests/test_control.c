@@ -253,7 +253,8 @@ static void test_protocol(void)
 	big[PROTOCOL_LINE_MAX - 10] = '\0';
 	ok(answers(fd, big, "bad-json"), "lists in lists in lists");
 	ok(answers(fd, "\n\n{\"command\":\"version\"}", "\"result\""), "empty lines are nothing");
-	ok(answers(fd, "{\"command\":\"version\",\"id\":1}\n{\"command\":\"version\",\"id\":2}", "\"id\":1"), "two at once");
+	ok(answers(fd, "{\"command\":\"version\",\"id\":1}\n{\"command\":\"version\",\"id\":2}", "\"id\":1"),
+	   "two at once");
 	ok(strstr(line(fd), "\"id\":2"), "are two");
 	for (i = 0; i < 22; i++) {
 		if (send(fd, &"{\"command\":\"version\"}\n"[i], 1, 0) != 1)
@@ -318,7 +319,8 @@ static void test_pause(void)
 	before = runs();
 	usleep(50000);
 	is(runs(), before, "the guest does not run");
-	ok(answers(fd, "{\"command\":\"query\",\"what\":\"status\"}", "\"reason\":\"user\""), "status says why");
+	ok(answers(fd, "{\"command\":\"query\",\"what\":\"status\"}", "\"reason\":\"user\""),
+	   "status says why");
 	ok(strstr(line(watch), "\"event\":\"paused\""), "an event");
 	ok(answers(two, "{\"command\":\"pause\"}", "result"), "paused is paused");
 	ok(answers(two, "{\"command\":\"stop\"}", "\"code\":\"paused\""), "no button");
@@ -331,7 +333,8 @@ static void test_pause(void)
 	while (runs() == before)
 		usleep(1000);
 	ok(answers(two, "{\"command\":\"resume\"}", "result"), "resumed is resumed");
-	ok(answers(fd, "{\"command\":\"pause\"}\n{\"command\":\"resume\"}", "result"), "pause and resume at once");
+	ok(answers(fd, "{\"command\":\"pause\"}\n{\"command\":\"resume\"}", "result"),
+	   "pause and resume at once");
 	ok(strstr(line(fd), "result"), "both are answered");
 	before = runs();
 	while (runs() == before)
@@ -347,7 +350,8 @@ static void test_console(void)
 	int a = dial("one"), b = dial("one"), n = 0;
 	char text[16] = "";
 
-	ok(answers(a, "{\"command\":\"console\"}", "result") && answers(b, "{\"command\":\"console\"}", "result"),
+	ok(answers(a, "{\"command\":\"console\"}", "result") &&
+	   answers(b, "{\"command\":\"console\"}", "result"),
 	   "two at the console");
 	strcpy(shared->say, "hello\n");
 	ok(!strcmp(line(a), "hello"), "it speaks");
@@ -380,7 +384,8 @@ static void test_names(void)
 
 	ok(rundir_name_valid("a") && rundir_name_valid("vm-1_x.Y") &&
 	   rundir_name_valid("0123456789012345678901234567890"), "names");
-	ok(!rundir_name_valid("") && !rundir_name_valid(".a") && !rundir_name_valid("-a") && !rundir_name_valid("a/b") &&
+	ok(!rundir_name_valid("") && !rundir_name_valid(".a") && !rundir_name_valid("-a") &&
+	   !rundir_name_valid("a/b") &&
 	   !rundir_name_valid("a b") && !rundir_name_valid("01234567890123456789012345678901") &&
 	   !rundir_name_valid("\xc3\xa4"), "what is not a name");
 	is(mode_of(""), 0700, "the directory is private");
@@ -439,7 +444,8 @@ static void test_timeout(void)
 	pid_t pid = MACHINE("deaf");
 	int fd = dial("deaf");
 
-	ok(answers(fd, "{\"command\":\"stop\",\"timeout\":1}", "result"), "the button of a guest that has no ears");
+	ok(answers(fd, "{\"command\":\"stop\",\"timeout\":1}", "result"),
+	   "the button of a guest that has no ears");
 	is(wait_status(pid), 0, "it is ended");
 	close(fd);
 }
@@ -516,20 +522,25 @@ static void test_config(void)
 	is(wait_status(START("run", "--config", "/nonexistent")), 2, "no file");
 	is(wait_status(START("run", "--config", path, "--config", path)), 2, "two files");
 
-	write_text(path, "{\"disk\":[{\"path\":\"/a,b\",\"readonly\":true},\"c\"],\"x\":false,\"y\":true,\"z\":7}");
+	write_text(path,
+		   "{\"disk\":[{\"path\":\"/a,b\",\"readonly\":true},\"c\"],\"x\":false,\"y\":true,\"z\":7}");
 	is(config_file_read(&file, path), 0, "a file");
 	is(file.nr, 4, "its entries");
-	ok(file.nr == 4 && !strcmp(file.entry[0].value, "path=/a,,b,readonly=on") && !strcmp(file.entry[1].value, "c") &&
+	ok(file.nr == 4 && !strcmp(file.entry[0].value, "path=/a,,b,readonly=on") &&
+	   !strcmp(file.entry[1].value, "c") &&
 	   !file.entry[2].value && !strcmp(file.entry[3].value, "7"), "are what would have been typed");
 	config_file_free(&file);
 
-	snprintf(text, sizeof(text), "{\"kernel\":\"%s\",\"name\":\"conf\",\"cpus\":3,\"memory\":\"32M\",\n\"rng\":true,"
+	snprintf(text, sizeof(text),
+		 "{\"kernel\":\"%s\",\"name\":\"conf\",\"cpus\":3,\"memory\":\"32M\",\n\"rng\":true,"
 		 "\"console\":\"stdio\"}", kernel);
 	write_text(path, text);
 	pid = START("run", "--cpus", "2", "--config", path, "--console", "socket", "--rng=/dev/zero");
 	fd = dial("conf");
-	ok(answers(fd, "{\"command\":\"query\",\"what\":\"config\"}", "\"memory\":33554432"), "what the file says");
-	ok(answers(fd, "{\"command\":\"query\",\"what\":\"config\"}", "\"cpus\":2"), "and what was typed on top");
+	ok(answers(fd, "{\"command\":\"query\",\"what\":\"config\"}", "\"memory\":33554432"),
+	   "what the file says");
+	ok(answers(fd, "{\"command\":\"query\",\"what\":\"config\"}", "\"cpus\":2"),
+	   "and what was typed on top");
 	ok(answers(fd, "{\"command\":\"stop\",\"hard\":true}", "result"), "stop");
 	is(wait_status(pid), 0, "ended");
 	close(fd);

@@ -23,7 +23,8 @@
  * @dir: the directory
  * @name: the machine
  *
- * Return: 0; -ECONNREFUSED: its launcher is dead; -ENOENT: there is none; or another negative errno. No message.
+ * Return: 0; -ECONNREFUSED: its launcher is dead; -ENOENT: there is none; or another negative errno. No
+ * message.
  */
 int client_connect_in(struct client_link *link, const char *dir, const char *name)
 {
@@ -78,13 +79,15 @@ int client_connect(struct client_link *link, const char *name)
 	case 0:
 		return 0;
 	case -ENOENT:
-		report_error("there is no machine \"%s\" (in %s); \"vireo list\" shows those that run", name, dir);
+		report_error("there is no machine \"%s\" (in %s); \"vireo list\" shows those that run", name,
+			     dir);
 		break;
 	case -ECONNREFUSED:
 		report_error("the launcher of \"%s\" is dead; its socket is left over", name);
 		break;
 	case -EACCES:
-		report_error("no permission to reach machine \"%s\" in %s: it belongs to another user", name, dir);
+		report_error("no permission to reach machine \"%s\" in %s: it belongs to another user", name,
+			     dir);
 		break;
 	default:
 		report_error("machine \"%s\" cannot be reached: %s", name, strerror(-r));

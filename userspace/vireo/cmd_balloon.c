@@ -108,7 +108,8 @@ static int balloon_command(const char *name, const uint64_t *size, uint64_t time
 	if (r)
 		return r;
 	if (size) {
-		r = client_request(&link, json_pack("{s:s,s:I}", "command", "balloon", "size", (json_int_t)*size), NULL);
+		r = client_request(&link, json_pack("{s:s,s:I}", "command", "balloon", "size",
+						    (json_int_t)*size), NULL);
 		if (!r)
 			r = wait_done(&link, timeout);
 	} else {

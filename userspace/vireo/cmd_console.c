@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vireo console: after the reply to "console" the socket carries what the serial port says and hears, as it is.
+ * vireo console: after the reply to "console" the socket carries what the serial port says and hears,
+ * as it is.
  *
  * On a terminal Ctrl-A x leaves. The machine goes on: it is not this process that it belongs to.
  */

@@ -104,6 +104,7 @@ static const char *text_of(const json_t *machine, const char *member)
 static void print_text(const json_t *list)
 {
 	const json_t *machine;
+	json_int_t bytes;
 	char state[64];
 	size_t i;
 
@@ -113,10 +114,11 @@ static void print_text(const json_t *list)
 		if (json_object_get(machine, "reason"))
 			snprintf(state, sizeof(state), "%.20s (%.30s)", text_of(machine, "state"),
 				 text_of(machine, "reason"));
+		bytes = json_integer_value(json_object_get(machine, "memory"));
 		printf("%-20s %7lld %4lld %7lldM  %s\n", text_of(machine, "name"),
 		       (long long)json_integer_value(json_object_get(machine, "pid")),
 		       (long long)json_integer_value(json_object_get(machine, "cpus")),
-		       (long long)(json_integer_value(json_object_get(machine, "memory")) / (json_int_t)MIB), state);
+		       (long long)(bytes / (json_int_t)MIB), state);
 	}
 }
 

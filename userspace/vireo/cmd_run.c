@@ -220,7 +220,8 @@ static void remove_device(struct machine_config *config, unsigned int i)
 	params_free(config->device[i].params);
 	free(config->device[i].params);
 	config->nr_devices--;
-	memmove(&config->device[i], &config->device[i + 1], (config->nr_devices - i) * sizeof(config->device[0]));
+	memmove(&config->device[i], &config->device[i + 1],
+		(config->nr_devices - i) * sizeof(config->device[0]));
 }
 
 static int set_hugepages(struct machine_config *config, const char *text)
@@ -377,7 +378,8 @@ static struct option *make_options(void)
 	return all;
 }
 
-static int set_from_file(struct machine_config *config, const struct option *all, const struct config_entry *entry)
+static int set_from_file(struct machine_config *config, const struct option *all,
+			 const struct config_entry *entry)
 {
 	const struct option *option;
 
@@ -416,7 +418,8 @@ static int read_config(struct machine_config *config, const struct option *all, 
 }
 
 /* First the file, wherever it is named, then what was typed: that has the last word. */
-static int parse_options(struct machine_config *config, const struct option *all, struct config_file *file, int argc,
+static int parse_options(struct machine_config *config, const struct option *all, struct config_file *file,
+			 int argc,
 			 char **argv)
 {
 	int option, r = 0;

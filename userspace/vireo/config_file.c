@@ -3,8 +3,8 @@
  * What a file says is turned into what somebody would have typed: so there is one place where options
  * are understood, and one where they are checked.
  *
- * The parser does not tell where a key stood, and people want to know: line_of() looks it up in the text, which is known to
- * be good JSON by then.
+ * The parser does not tell where a key stood, and people want to know: line_of() looks it up in the text,
+ * which is known to be good JSON by then.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -71,7 +71,8 @@ static unsigned int line_of(const char *text, const char *key, unsigned int elem
 		if (*at != '"')
 			continue;
 		end = string_end(at);
-		if (depth == 1 && !found && is_key(at, end, key) && end[strspn(end + 1, " \t\r\n") + 1] == ':') {
+		if (depth == 1 && !found && is_key(at, end, key) &&
+		    end[strspn(end + 1, " \t\r\n") + 1] == ':') {
 			found = line;
 			if (!element)
 				return line;
@@ -139,15 +140,18 @@ static int append(char **text, const char *key, char *value)
 	return 0;
 }
 
-static int object_text(const struct reading *reading, const char *key, unsigned int element, json_t *object, char **text)
+static int object_text(const struct reading *reading, const char *key, unsigned int element, json_t *object,
+		       char **text)
 {
 	const char *member;
 	char why[128];
 	json_t *value;
 
 	json_object_foreach(object, member, value) {
-		if (json_is_array(value) || json_is_object(value) || json_is_null(value) || json_is_real(value)) {
-			snprintf(why, sizeof(why), "\"%.60s\" is no string, whole number, true or false", member);
+		if (json_is_array(value) || json_is_object(value) || json_is_null(value) ||
+		    json_is_real(value)) {
+			snprintf(why, sizeof(why), "\"%.60s\" is no string, whole number, true or false",
+				 member);
 			return wrong(reading, key, element, why);
 		}
 		if (append(text, member, scalar_text(value)))
@@ -156,7 +160,8 @@ static int object_text(const struct reading *reading, const char *key, unsigned 
 	return 0;
 }
 
-static int add_entry(struct reading *reading, const char *key, char *value, unsigned int element, bool in_list,
+static int add_entry(struct reading *reading, const char *key, char *value, unsigned int element,
+		     bool in_list,
 		     bool object)
 {
 	struct config_file *file = reading->file;
@@ -177,7 +182,8 @@ static int add_entry(struct reading *reading, const char *key, char *value, unsi
 	return entry->name && entry->where ? 0 : -ENOMEM;
 }
 
-static int read_value(struct reading *reading, const char *key, json_t *value, unsigned int element, bool in_list)
+static int read_value(struct reading *reading, const char *key, json_t *value, unsigned int element,
+		      bool in_list)
 {
 	char *text = NULL;
 	int r;
@@ -201,7 +207,8 @@ static int read_value(struct reading *reading, const char *key, json_t *value, u
 	case JSON_FALSE:
 		return 0;
 	default:
-		return wrong(reading, key, element, "neither a string, a whole number, true, false nor an object");
+		return wrong(reading, key, element,
+			     "neither a string, a whole number, true, false nor an object");
 	}
 	return add_entry(reading, key, text, element, in_list, json_is_object(value));
 }

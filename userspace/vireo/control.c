@@ -2,8 +2,8 @@
 /*
  * One thread, one poll(), everything non-blocking.
  *
- * Other threads hand over events and console output in two buffers under @lock, which is an innermost lock, and
- * wake the thread; clients belong to the thread alone. A client that does not read what it is sent is not
+ * Other threads hand over events and console output in two buffers under @lock, which is an innermost lock,
+ * and wake the thread; clients belong to the thread alone. A client that does not read what it is sent is not
  * heard until it does; if it watches events and falls behind, it is cut off; if it watches the
  * console, it misses output.
  */
@@ -312,7 +312,8 @@ static void client_turn(struct control *control, struct client *client, short re
 	if (client->waiting)
 		client_wait(control, client);
 	client_input(control, client);
-	if (!client_write(client) || (client->closing && !client->out.len) || (client->eof && is_idle(client)) ||
+	if (!client_write(client) || (client->closing && !client->out.len) ||
+	    (client->eof && is_idle(client)) ||
 	    (revents & (POLLHUP | POLLERR) && (client->eof || client->closing))) {
 		client_close(client);
 		if (viewer)
@@ -347,7 +348,8 @@ static void accept_client(struct control *control)
 
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || (peer.uid != geteuid() && peer.uid != 0)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    (peer.uid != geteuid() && peer.uid != 0)) {
 		turn_away(fd, "denied", "this machine belongs to another user");
 		return;
 	}
@@ -491,7 +493,8 @@ static void *serve(void *arg)
 		struct client *client = &control->client[i];
 
 		if (client->fd >= 0 && client->waiting)
-			client_send(client, protocol_error("ended", "the machine has ended"), client->request.id);
+			client_send(client, protocol_error("ended", "the machine has ended"),
+				    client->request.id);
 	}
 	flush(control);
 	return NULL;
@@ -547,7 +550,8 @@ static int claim(struct control *control, const char *name, bool required)
 		rundir_sweep(dir);
 		r = rundir_claim(dir, name, &control->claim, &owner);
 		if (r == -EEXIST) {
-			report_error("there is a machine \"%s\" already (process %ld); choose another --name", name,
+			report_error("there is a machine \"%s\" already (process %ld); choose another --name",
+				     name,
 				     owner);
 			return r;
 		}
@@ -578,7 +582,8 @@ static int claim(struct control *control, const char *name, bool required)
  *
  * Return: 0; or a negative errno, and a message is out.
  */
-int control_open(const char *name, bool required, const struct control_ops *ops, void *opaque, struct control **out)
+int control_open(const char *name, bool required, const struct control_ops *ops, void *opaque,
+		 struct control **out)
 {
 	struct control *control = calloc(1, sizeof(*control));
 	unsigned int i;

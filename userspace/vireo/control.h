@@ -19,9 +19,10 @@ struct control;
 
 /**
  * struct control_ops - what the server needs of its owner; all are called by its thread, without a lock
- * @command: carry a request out. @again: it was asked for before and NULL was the answer. Returns the reply; or
- *	     NULL: not done yet, ask again when control_wake() was called, and soon anyway
- * @tick: called now and then, at least every @command that waits; ms until it wants to be called again, -1: no need
+ * @command: carry a request out. @again: it was asked for before and NULL was the answer. Returns the reply;
+ *	or NULL: not done yet, ask again when control_wake() was called, and soon anyway
+ * @tick: called now and then, at least every @command that waits; ms until it wants to be called again, -1:
+ *	no need
  * @input: what a viewer of the console has typed; returns how much was taken
  */
 struct control_ops {
@@ -30,7 +31,8 @@ struct control_ops {
 	size_t (*input)(void *opaque, const uint8_t *bytes, size_t n);
 };
 
-int control_open(const char *name, bool required, const struct control_ops *ops, void *opaque, struct control **out);
+int control_open(const char *name, bool required, const struct control_ops *ops, void *opaque,
+		 struct control **out);
 int control_start(struct control *control);
 void control_close(struct control *control);
 const char *control_path(const struct control *control);

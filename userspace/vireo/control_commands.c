@@ -46,7 +46,8 @@ static json_t *query_config(struct machine *machine)
 
 	for (i = 0; i < config->nr_modules; i++)
 		json_array_append_new(modules, json_string(config->modules[i].path));
-	object = json_pack("{s:s,s:s*,s:s*,s:I,s:i,s:s*,s:b,s:b}", "name", machine->name, "kernel", config->kernel,
+	object = json_pack("{s:s,s:s*,s:s*,s:I,s:i,s:s*,s:b,s:b}", "name", machine->name, "kernel",
+			   config->kernel,
 			   "cmdline", config->cmdline, "memory", (json_int_t)config->memory, "cpus",
 			   (int)config->cpus, "console", machine->console_where, "no-reboot", config->no_reboot, "hybrid",
 			   config->hybrid);
@@ -98,8 +99,10 @@ static json_t *balloon_object(struct balloon *balloon)
 	balloon_info(balloon, &info);
 	for (tag = 0; tag < BALLOON_STATS; tag++)
 		if (info.has & BIT(tag) && balloon_stat_name(tag))
-			json_object_set_new(stats, balloon_stat_name(tag), json_integer((json_int_t)info.stat[tag]));
-	object = json_pack("{s:I,s:I,s:I}", "target", (json_int_t)info.target, "actual", (json_int_t)info.actual,
+			json_object_set_new(stats, balloon_stat_name(tag),
+					    json_integer((json_int_t)info.stat[tag]));
+	object = json_pack("{s:I,s:I,s:I}", "target", (json_int_t)info.target, "actual",
+			   (json_int_t)info.actual,
 			   "reported", (json_int_t)info.reported);
 	if (object)
 		json_object_set(object, "statistics", stats);
@@ -201,7 +204,8 @@ static json_t *stop(struct machine *machine, const struct protocol_request *requ
 		return protocol_result(NULL);
 	}
 	if (machine_is_paused(machine, &settled, NULL))
-		return protocol_error("paused", "a paused guest does not see the button: resume it first, or stop it hard");
+		return protocol_error("paused",
+				      "a paused guest does not see the button: resume it first, or stop it hard");
 	board_lock(&machine->board);
 	acpi_pm_power_button(machine->acpi_pm);
 	board_unlock(&machine->board);
@@ -261,5 +265,6 @@ int machine_control_open(struct machine *machine)
 {
 	static const struct control_ops ops = { command, tick, input };
 
-	return control_open(machine->name, machine->config->name, &ops, machine, &machine->server) ? EXIT_USAGE : 0;
+	return control_open(machine->name, machine->config->name, &ops, machine,
+			    &machine->server) ? EXIT_USAGE : 0;
 }

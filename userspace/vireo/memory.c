@@ -44,7 +44,8 @@ static int piece_alloc(struct memory_piece *piece, uint64_t gpa, uint64_t bytes)
 static int piece_alloc_huge(struct memory_piece *piece, uint64_t gpa, uint64_t bytes, uint64_t page)
 {
 	int size = __builtin_ctzll(page) << MAP_HUGE_SHIFT;
-	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size, -1, 0);
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size, -1, 0);
 
 	if (map == MAP_FAILED)
 		return -errno;
@@ -151,7 +152,8 @@ void memory_clear(struct guest_memory *memory)
  */
 uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t len)
 {
-	uint64_t from = ALIGN_UP((uintptr_t)hva, memory->page), to = ALIGN_DOWN((uintptr_t)hva + len, memory->page);
+	uint64_t from = ALIGN_UP((uintptr_t)hva, memory->page);
+	uint64_t to = ALIGN_DOWN((uintptr_t)hva + len, memory->page);
 
 	if (from >= to || madvise((void *)(uintptr_t)from, to - from, MADV_DONTNEED))
 		return 0;

@@ -2,9 +2,9 @@
 /*
  * A machine at rest: no vCPU runs, no device does anything, no time passes.
  *
- * Any thread may ask for it; the main thread does it, since only that one can wait for vCPUs and for devices. What
- * the guest could tell time by stands still: the timers of devices, and the paravirtual clock, which is read before
- * and set again afterwards. The time-stamp counter is the host's and goes on.
+ * Any thread may ask for it; the main thread does it, since only that one can wait for vCPUs and for devices.
+ * What the guest could tell time by stands still: the timers of devices, and the paravirtual clock, which is
+ * read before and set again afterwards. The time-stamp counter is the host's and goes on.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -16,7 +16,8 @@ const struct protocol_command protocol_commands[] = {
 	{ "pause", { { 0 } } },
 	{ "resume", { { 0 } } },
 	{ "reset", { { 0 } } },
-	{ "stop", { { "hard", JSON_TRUE, false, 0, 0 }, { "timeout", JSON_INTEGER, false, 0, TIMEOUT_MAX } } },
+	{ "stop", { { "hard", JSON_TRUE, false, 0, 0 },
+		    { "timeout", JSON_INTEGER, false, 0, TIMEOUT_MAX } } },
 	{ "balloon", { { "size", JSON_INTEGER, true, 0, INT64_MAX } } },
 	{ "console", { { 0 } } },
 	{ "events", { { 0 } } },
@@ -53,7 +54,8 @@ static json_t *check_member(const struct protocol_member *member, const char *na
 	case JSON_INTEGER:
 		if (!json_is_integer(value) || json_integer_value(value) < member->min ||
 		    json_integer_value(value) > member->max)
-			return protocol_error("bad-member", "\"%s\" is not a whole number from %lld to %lld", name,
+			return protocol_error("bad-member", "\"%s\" is not a whole number from %lld to %lld",
+					      name,
 					      (long long)member->min, (long long)member->max);
 		return NULL;
 	default:
@@ -75,7 +77,8 @@ static json_t *check_members(const struct protocol_command *command, json_t *obj
 			continue;
 		member = find_member(command, name);
 		if (!member)
-			return protocol_error("unknown-member", "\"%s\" has no member \"%.40s\"", command->name, name);
+			return protocol_error("unknown-member", "\"%s\" has no member \"%.40s\"",
+					      command->name, name);
 		error = check_member(member, name, value);
 		if (error)
 			return error;
@@ -101,7 +104,8 @@ static json_t *check(json_t *object, struct protocol_request *request)
 		return protocol_error("bad-request", "a request is an object");
 	id = json_object_get(object, "id");
 	if (id && !valid_id(id))
-		return protocol_error("bad-request", "\"id\" is neither a whole number nor a string of up to %d bytes",
+		return protocol_error("bad-request",
+				      "\"id\" is neither a whole number nor a string of up to %d bytes",
 				      PROTOCOL_ID_MAX);
 	name = json_object_get(object, "command");
 	if (!json_is_string(name)) {

@@ -19,7 +19,8 @@ static void report(const char *prefix, const char *format, va_list args)
 	n = vsnprintf(line, sizeof(line), format, args);
 	if (n < 0)
 		return;
-	fprintf(stderr, "vireo: %s%s%s%s\n", prefix, where_text ? where_text : "", where_text ? ": " : "", line);
+	fprintf(stderr, "vireo: %s%s%s%s\n", prefix, where_text ? where_text : "", where_text ? ": " : "",
+		line);
 }
 
 /**

@@ -2,13 +2,13 @@
 /*
  * Memory balloon (virtio 1.2, 5.5): the guest gives pages up, and the host gets them.
  *
- * Page numbers come from the guest; those that are not memory are ignored, and what a guest says that it does not
- * need is its own business: whatever it touches again reads as zeros. With huge pages, the host can only
+ * Page numbers come from the guest; those that are not memory are ignored, and what a guest says that it does
+ * not need is its own business: whatever it touches again reads as zeros. With huge pages, the host can only
  * have whole ones, so it is counted which parts of each were given up.
  *
- * Which queue does what depends on features, and there are two opinions about it: the standard gives each a fixed
- * number, Linux leaves out those that it does not use. Queue 2 is for statistics if those were negotiated; every
- * other one behind the first two is for reports of free pages.
+ * Which queue does what depends on features, and there are two opinions about it: the standard gives each a
+ * fixed number, Linux leaves out those that it does not use. Queue 2 is for statistics if those were
+ * negotiated; every other one behind the first two is for reports of free pages.
  */
 #include <errno.h>
 #include <poll.h>
@@ -107,16 +107,17 @@ static uint64_t page_index(const struct balloon *balloon, uint64_t gpa)
 /* With huge pages: note it down, and give a huge page back when it is complete. */
 static void note_page(struct balloon *balloon, uint64_t gpa, bool given)
 {
-	uint64_t page = page_index(balloon, gpa), per = balloon->memory->page / PAGE;
+	struct guest_memory *memory = balloon->memory;
+	uint64_t page = page_index(balloon, gpa), per = memory->page / PAGE;
 	uint8_t bit = (uint8_t)BIT(page & 7);
 
 	if (!!(balloon->given[page / 8] & bit) == given)
 		return;
 	balloon->given[page / 8] ^= bit;
 	balloon->given_of[page / per] += given ? 1 : -1;
+	gpa = ALIGN_DOWN(gpa, memory->page);
 	if (given && balloon->given_of[page / per] == per)
-		memory_discard(balloon->memory, memory_ptr(balloon->memory, ALIGN_DOWN(gpa, balloon->memory->page),
-							   balloon->memory->page), balloon->memory->page);
+		memory_discard(memory, memory_ptr(memory, gpa, memory->page), memory->page);
 }
 
 /* Neighbours are given back together; a guest that gives its pages up in order is the usual one. */
@@ -127,16 +128,19 @@ struct run {
 static void end_run(struct balloon *balloon, struct run *run)
 {
 	if (run->bytes)
-		memory_discard(balloon->memory, memory_ptr(balloon->memory, run->gpa, run->bytes), run->bytes);
+		memory_discard(balloon->memory, memory_ptr(balloon->memory, run->gpa, run->bytes),
+			       run->bytes);
 	run->bytes = 0;
 }
 
 static void give_page(struct balloon *balloon, struct run *run, uint64_t gpa)
 {
 	/* Not over the gap: what is not memory in one piece is NULL. */
-	if (run->bytes && gpa == run->gpa + run->bytes && memory_ptr(balloon->memory, run->gpa, run->bytes + PAGE)) {
+	if (run->bytes && gpa == run->gpa + run->bytes &&
+	    memory_ptr(balloon->memory, run->gpa, run->bytes + PAGE)) {
 		run->bytes += PAGE;
-	} else if (run->bytes && gpa + PAGE == run->gpa && memory_ptr(balloon->memory, gpa, run->bytes + PAGE)) {
+	} else if (run->bytes && gpa + PAGE == run->gpa &&
+		   memory_ptr(balloon->memory, gpa, run->bytes + PAGE)) {
 		run->gpa = gpa;
 		run->bytes += PAGE;
 	} else {
@@ -176,7 +180,8 @@ static void take_report(struct balloon *balloon, const struct virtq_chain *chain
 	unsigned int i;
 
 	/* Zeros are not what the guest has filled them with. */
-	if (virtio_has(&balloon->virtio, F_PAGE_POISON) && __atomic_load_n(&balloon->poison, __ATOMIC_ACQUIRE))
+	if (virtio_has(&balloon->virtio, F_PAGE_POISON) &&
+	    __atomic_load_n(&balloon->poison, __ATOMIC_ACQUIRE))
 		return;
 	for (i = 0; i < chain->nr_write; i++) {
 		const struct iovec *iov = &chain->iov[chain->nr_read + i];
@@ -431,7 +436,8 @@ int balloon_set(struct balloon *balloon, uint64_t bytes)
 
 	if (bytes > total)
 		return -ERANGE;
-	__atomic_store_n(&balloon->num_pages, (uint32_t)((total - ALIGN_DOWN(bytes, PAGE)) / PAGE), __ATOMIC_RELEASE);
+	__atomic_store_n(&balloon->num_pages, (uint32_t)((total - ALIGN_DOWN(bytes, PAGE)) / PAGE),
+			 __ATOMIC_RELEASE);
 	virtio_config_changed(&balloon->virtio);
 	return 0;
 }
@@ -604,7 +610,8 @@ static int create(struct board *board, struct params *params)
 	if (!r)
 		r = params_done(params);
 	if (!r && size > total) {
-		report_error("balloon: size: the machine has no more than %llu MiB", (unsigned long long)(total / MIB));
+		report_error("balloon: size: the machine has no more than %llu MiB",
+			     (unsigned long long)(total / MIB));
 		r = -EINVAL;
 	}
 	if (r)
