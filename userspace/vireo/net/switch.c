@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -151,6 +152,7 @@ static int set_up(struct net_port *port, struct params *params, unsigned int que
 {
 	const char *path = params_string(params, "path");
 	uint64_t vlan = 0, mtu = 0;
+	struct stat st;
 	int r;
 
 	r = params_number(params, "vlan", 0, HUB_VLAN_MAX, &vlan);
@@ -177,6 +179,8 @@ static int set_up(struct net_port *port, struct params *params, unsigned int que
 	port->address.sun_family = AF_UNIX;
 	strcpy(port->address.sun_path, path);
 	r = dial(port);
+	if (r == -ECONNREFUSED && !stat(path, &st) && !S_ISSOCK(st.st_mode))
+		r = -ENOTSOCK;
 	if (r == -ENOENT || r == -ECONNREFUSED) {
 		report_note("net: no switch at %s yet: the link is down until there is one", path);
 		return 0;
