@@ -16,6 +16,8 @@
 #include <uapi/asm/kvm_para.h>
 
 #include "core.h"
+#include "paravirt.h"
+#include "pvclock.h"
 
 /* Feature words that are filtered.  Everything not named is hidden. */
 #define F(x) BIT((X86_FEATURE_##x) & 31)
@@ -162,8 +164,7 @@ static void vireo_support_hypervisor(void)
 	memcpy(&e->edx, "M\0\0\0", 4);
 	e = vireo_add(KVM_CPUID_FEATURES, 0, 0);
 	vireo_zero(e);
-	e->eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
-		 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_NOP_IO_DELAY);
+	e->eax = VIREO_PVCLOCK_FEATURES | VIREO_PARAVIRT_FEATURES;
 }
 
 static void vireo_support_extended(void)
@@ -532,6 +533,8 @@ static void vireo_cpuid_take(struct vireo_vcpu *vcpu, struct vireo_cpuid_entry *
 	caps->long_mode = e1->edx & BIT(X86_FEATURE_LM & 31);
 	caps->phys_bits = e8->eax ? e8->eax & 0xff : 36;
 	caps->phys_mask = BIT_ULL(caps->phys_bits) - 1;
+
+	caps->paravirt = (vireo_cpuid_find(vcpu, KVM_CPUID_FEATURES, 0) ?: &none)->eax;
 
 	caps->efer_allowed = 0;
 	if (caps->syscall)

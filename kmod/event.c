@@ -137,7 +137,7 @@ bool vireo_has_wakeup(struct vireo_vcpu *vcpu)
 {
 	if (vcpu->mp_state > VIREO_MP_HALTED)
 		return false;
-	if (vcpu->event_pending)
+	if (vcpu->event_pending || READ_ONCE(vcpu->pv_kicked))
 		return true;
 	if (atomic_read(&vcpu->nmi_queued) || vcpu->nmi_pending)
 		return !vireo_backend_get_nmi_mask(vcpu) || vireo_lapic_init_pending(vcpu);
@@ -181,6 +181,8 @@ void vireo_update_events(struct vireo_vcpu *vcpu)
 			vcpu->event_pending = true;
 			/* What is below this one waits for its EOI, which asks again. */
 			vector = vireo_lapic_highest(vcpu);
+			if (vector < 0)
+				vireo_lapic_acked(vcpu);
 		}
 		window = vector >= 0;
 	}

@@ -15,6 +15,7 @@
 #include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "paravirt.h"
 
 /* Answer for a handler whose vireo_insn_ready() failed. */
 static enum vireo_action vireo_not_ready(int r)
@@ -132,6 +133,8 @@ enum vireo_action vireo_exit_hlt(struct vireo_vcpu *vcpu)
 		return vireo_not_ready(r);
 	vireo_step(vcpu);
 	if (vireo_has_wakeup(vcpu)) {
+		if (unlikely(READ_ONCE(vcpu->pv_kicked)))
+			xchg(&vcpu->pv_kicked, false);
 		vireo_request_set(vcpu, VIREO_REQ_EVENT);
 		return VIREO_RESUME;
 	}
@@ -161,7 +164,7 @@ void vireo_hypercall_post(struct vireo_vcpu *vcpu)
 
 enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 {
-	u64 nr = vcpu->gpr[VIREO_RAX];
+	u64 nr = vcpu->gpr[VIREO_RAX], ret;
 	struct vireo_mode mode;
 	int r;
 
@@ -169,20 +172,22 @@ enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 	if (unlikely(r))
 		return vireo_not_ready(r);
 
-	/* The numbers of the documented KVM ABI; the only one offered needs no answer. */
+	/* The numbers of the documented KVM ABI; this one needs no answer. */
 	if (nr == KVM_HC_VAPIC_POLL_IRQ) {
 		vireo_set_gpr(vcpu, VIREO_RAX, 0);
 		vireo_step(vcpu);
 		return VIREO_RESUME;
 	}
+	vireo_backend_read_mode(vcpu, &mode);
 	if (nr < VIREO_HYPERCALL_USER) {
-		vireo_set_gpr(vcpu, VIREO_RAX, -KVM_ENOSYS);
+		if (!vireo_paravirt_call(vcpu, &mode, &ret))
+			return VIREO_SLOW;
+		vireo_set_gpr(vcpu, VIREO_RAX, ret);
 		vireo_step(vcpu);
 		return VIREO_RESUME;
 	}
 
 	/* Programs of the guest's user space may not reach the launcher. */
-	vireo_backend_read_mode(vcpu, &mode);
 	if (mode.cpl) {
 		vireo_set_gpr(vcpu, VIREO_RAX, -KVM_EPERM);
 		vireo_step(vcpu);

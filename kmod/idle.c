@@ -18,6 +18,7 @@
 
 #include "core.h"
 #include "idle.h"
+#include "paravirt.h"
 
 /* Where a bound starts, and below which it is not worth it. */
 #define VIREO_POLL_FIRST_NS	10000U
@@ -89,6 +90,7 @@ void vireo_set_thread(struct vireo_vcpu *vcpu)
 	struct pid *old = rcu_replace_pointer(vcpu->thread, get_pid(task_pid(current)),
 					      lockdep_is_held(&vcpu->mutex));
 
+	vireo_steal_thread(vcpu);
 	if (!old)
 		return;
 	synchronize_rcu();

@@ -10,6 +10,7 @@
 #include <uapi/linux/kvm_para.h>
 
 #include "core.h"
+#include "paravirt.h"
 #include "insn.h"
 #include "interpret.h"
 #include "irq/irq.h"
@@ -344,12 +345,15 @@ static int vireo_emu_xsetbv(struct vireo_emu *e)
 /* As vireo_exit_hypercall(). */
 static void vireo_emu_hypercall(struct vireo_vcpu *vcpu)
 {
-	u64 nr = vcpu->gpr[VIREO_RAX];
+	u64 nr = vcpu->gpr[VIREO_RAX], ret = 0;
 
 	if (nr == KVM_HC_VAPIC_POLL_IRQ)
 		vcpu->gpr[VIREO_RAX] = 0;
-	else if (nr < VIREO_HYPERCALL_USER)
-		vcpu->gpr[VIREO_RAX] = -KVM_ENOSYS;
+	else if (nr < VIREO_HYPERCALL_USER) {
+		/* What would need interrupts on is only a hint. */
+		vireo_paravirt_call(vcpu, &vcpu->mode, &ret);
+		vcpu->gpr[VIREO_RAX] = ret;
+	}
 	else if (vcpu->mode.cpl)
 		vcpu->gpr[VIREO_RAX] = -KVM_EPERM;
 	else {

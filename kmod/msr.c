@@ -14,6 +14,7 @@
 
 #include "core.h"
 #include "irq/irq.h"
+#include "paravirt.h"
 #include "pvclock.h"
 
 #define VIREO_MTRR_VAR_NR	8
@@ -34,7 +35,7 @@ const u32 vireo_msr_list[] = {
 	MSR_MTRRfix4K_E0000, MSR_MTRRfix4K_E8000, MSR_MTRRfix4K_F0000, MSR_MTRRfix4K_F8000,
 	0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,
 	0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
-	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
+	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN,
 };
 const u32 vireo_msr_list_nr = ARRAY_SIZE(vireo_msr_list);
 static_assert(ARRAY_SIZE(vireo_msr_list) <= VIREO_MAX_MSRS);
@@ -97,6 +98,13 @@ static bool vireo_memory_types(u64 value, bool pat)
 			return false;
 	}
 	return true;
+}
+
+/* The clock's registers have two numbers each, of two features. */
+static bool vireo_pvclock_has(const struct vireo_vcpu *vcpu, u32 index)
+{
+	return vireo_paravirt_has(vcpu, index == MSR_KVM_WALL_CLOCK || index == MSR_KVM_SYSTEM_TIME ?
+					KVM_FEATURE_CLOCKSOURCE : KVM_FEATURE_CLOCKSOURCE2);
 }
 
 static int vireo_msr_get_value(struct vireo_vcpu *vcpu, u32 index, u64 *data)
@@ -191,7 +199,12 @@ int vireo_msr_get(struct vireo_vcpu *vcpu, u32 index, u64 *data, bool host)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
+		if (!host && !vireo_pvclock_has(vcpu, index))
+			return -EINVAL;
 		return vireo_pvclock_msr_read(vcpu, index, data);
+	case MSR_KVM_STEAL_TIME:
+	case MSR_KVM_PV_EOI_EN:
+		return vireo_paravirt_msr_read(vcpu, index, data, host);
 	}
 	r = vireo_msr_get_value(vcpu, index, data);
 	return r != -ENOENT ? r : vireo_backend_get_msr(vcpu, index, data);
@@ -321,9 +334,14 @@ int vireo_msr_set(struct vireo_vcpu *vcpu, u32 index, u64 data, bool host)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
+		if (!host && !vireo_pvclock_has(vcpu, index))
+			return -EINVAL;
 		if (irqs_disabled())
 			return -EAGAIN;
 		return vireo_pvclock_msr_write(vcpu, index, data);
+	case MSR_KVM_STEAL_TIME:
+	case MSR_KVM_PV_EOI_EN:
+		return vireo_paravirt_msr_write(vcpu, index, data, host);
 	}
 	r = vireo_msr_set_value(vcpu, index, data, host);
 	return r != -ENOENT ? r : vireo_backend_set_msr(vcpu, index, data);
@@ -353,4 +371,5 @@ void vireo_msr_reset(struct vireo_vcpu *vcpu, bool init)
 	vcpu->mcg_status = 0;
 	vcpu->tsc_adjust = 0;
 	vcpu->pvclock_msr = 0;
+	vireo_paravirt_reset(vcpu);
 }

@@ -25,6 +25,7 @@
 #include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "paravirt.h"
 #include "pvclock.h"
 
 void vireo_kick(struct vireo_vcpu *vcpu)
@@ -241,6 +242,13 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 			run->exit_reason = VIREO_EXIT_KICK;
 			return VIREO_USER;
 		}
+		if (vireo_request_take(vcpu, VIREO_REQ_STEAL)) {
+			idx = srcu_read_lock(&vcpu->vm->srcu);
+			vireo_steal_update(vcpu);
+			srcu_read_unlock(&vcpu->vm->srcu, idx);
+		}
+		if (vireo_request_take(vcpu, VIREO_REQ_PV_EOI))
+			vireo_lapic_pv_eoi_settle(vcpu);
 		if (vireo_request_take(vcpu, VIREO_REQ_CLOCK)) {
 			idx = srcu_read_lock(&vcpu->vm->srcu);
 			vireo_pvclock_update(vcpu);
@@ -279,7 +287,10 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 		run->exit_reason = VIREO_EXIT_SHUTDOWN;
 		return VIREO_USER;
 	case VIREO_MP_HALTED:
+		vireo_lapic_pv_eoi_settle(vcpu);
 		if (vireo_has_wakeup(vcpu)) {
+			/* What it was kicked for is seen behind this. */
+			xchg(&vcpu->pv_kicked, false);
 			vcpu->mp_state = VIREO_MP_RUNNABLE;
 			if (vcpu->halt_start)
 				vireo_halt_ended(vcpu);

@@ -84,6 +84,9 @@ static void vireo_get_events(struct vireo_vcpu *vcpu, struct vireo_events *event
 	events->nmi_masked = vireo_backend_get_nmi_mask(vcpu);
 	events->shadow = vireo_backend_get_shadow(vcpu);
 	events->mp_state = vcpu->mp_state;
+	/* A kick is over when the vCPU runs. */
+	if (vcpu->mp_state == VIREO_MP_HALTED && READ_ONCE(vcpu->pv_kicked))
+		events->mp_state = VIREO_MP_RUNNABLE;
 	vireo_lapic_get_init_sipi(vcpu, &events->init_pending, &sipi);
 	if (sipi >= 0) {
 		events->sipi_pending = 1;
@@ -109,6 +112,7 @@ static void vireo_set_events(struct vireo_vcpu *vcpu, const struct vireo_events 
 	vireo_backend_set_nmi_mask(vcpu, events->nmi_masked);
 	vireo_backend_set_shadow(vcpu, events->shadow);
 	vcpu->mp_state = events->mp_state;
+	WRITE_ONCE(vcpu->pv_kicked, false);
 	vireo_lapic_set_init_sipi(vcpu, events->init_pending,
 				  events->sipi_pending ? events->sipi_vector : -1);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);

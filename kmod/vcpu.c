@@ -18,6 +18,7 @@
 #include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "paravirt.h"
 
 static_assert(sizeof(struct vireo_run) <= VIREO_RUN_SIZE);
 static_assert(VIREO_RUN_SIZE == PAGE_SIZE);
@@ -50,6 +51,8 @@ static void vireo_sched_in(struct preempt_notifier *notifier, int cpu)
 	struct vireo_vcpu *vcpu = container_of(notifier, struct vireo_vcpu, preempt);
 
 	WRITE_ONCE(vcpu->preempted, false);
+	if (vcpu->steal_msr & KVM_MSR_ENABLED)
+		vireo_request_set(vcpu, VIREO_REQ_STEAL);
 	vireo_vcpu_load_on(vcpu, cpu);
 }
 
@@ -58,6 +61,8 @@ static void vireo_sched_out(struct preempt_notifier *notifier, struct task_struc
 	struct vireo_vcpu *vcpu = container_of(notifier, struct vireo_vcpu, preempt);
 
 	WRITE_ONCE(vcpu->preempted, READ_ONCE(current->__state) == TASK_RUNNING);
+	if (vcpu->steal_msr & KVM_MSR_ENABLED)
+		vireo_steal_preempted(vcpu);
 	vireo_vcpu_put_off(vcpu);
 }
 
@@ -139,6 +144,7 @@ void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init)
 	memset(&vcpu->event, 0, sizeof(vcpu->event));
 	vcpu->event_pending = false;
 	vcpu->nmi_pending = 0;
+	WRITE_ONCE(vcpu->pv_kicked, false);
 	atomic_set(&vcpu->nmi_queued, 0);
 	vireo_backend_set_shadow(vcpu, 0);
 	vireo_backend_set_nmi_mask(vcpu, false);
@@ -326,6 +332,8 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 	stats.halt_polls = c->halt_polls;
 	stats.halt_hits = c->halt_hits;
 	stats.yields = c->yields;
+	stats.pv_flushes = c->pv_flushes;
+	stats.pv_eois = c->pv_eois;
 	return vireo_copy_back(arg, &stats, sizeof(stats), size);
 }
 

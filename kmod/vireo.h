@@ -157,6 +157,8 @@ enum vireo_request {
 	VIREO_REQ_SYNC,		/* only to get a vCPU out of the guest once */
 	VIREO_REQ_OUT,		/* leave the inner loop and look around */
 	VIREO_REQ_INTERPRET,	/* own thread: leave it, and see whether to interpret */
+	VIREO_REQ_STEAL,	/* the paravirtual page of steal time is to be written */
+	VIREO_REQ_PV_EOI,	/* own thread: see what became of a paravirtual EOI, interrupts on */
 	VIREO_REQ_ROOT,		/* shadow tables: find the root again; the guest has flushed */
 };
 
@@ -189,7 +191,7 @@ enum vireo_insn_msr {
  */
 struct vireo_counters {
 	u64 injected, faults, flushes, user_exits, interpreted;
-	u64 halts, halt_polls, halt_hits, yields;
+	u64 halts, halt_polls, halt_hits, yields, pv_flushes, pv_eois;
 	u64 exits[VIREO_EXIT_REASON_NR];
 };
 
@@ -297,6 +299,11 @@ struct vireo_vcpu {
 	/* paravirtual clock */
 	u64 pvclock_msr;		/* MSR_KVM_SYSTEM_TIME_NEW */
 	unsigned long pvclock_stamp;	/* jiffies of the last update */
+	/* the rest of the paravirtual ABI, see paravirt.c */
+	u64 steal_msr;			/* MSR_KVM_STEAL_TIME; changes with preemption off */
+	u64 run_delay;			/* the thread's, when the guest was last told */
+	bool steal_flag;		/* its page says that it does not run */
+	bool pv_kicked;			/* KVM_HC_KICK_CPU; anyone */
 	bool tsc_stale;			/* tsc_offset was changed for it, see vireo_pvclock_resume() */
 
 	/* CPUID table, sorted */
@@ -311,6 +318,7 @@ struct vireo_vcpu {
 		u64 efer_allowed;
 		u64 xcr0_allowed;
 		u64 phys_mask;		/* reserved-bit mask helper: (1 << MAXPHYADDR) - 1 */
+		u32 paravirt;		/* CPUID 0x40000001, EAX */
 		u8 phys_bits;
 		bool x2apic, tsc_deadline, gbpages, nx, pcid, rdtscp, syscall, long_mode;
 	} caps;

@@ -265,6 +265,12 @@ void lapic_assist_setup(struct vireo_vcpu *vcpu)
 	/* A vCPU that is being made, or a test's that never runs. */
 	if (!vcpu->backend)
 		return;
+	/* What is settled by memory is not for the processor to know of. */
+	if (unlikely(l->pv_eoi)) {
+		lapic_pv_eoi_sync(vcpu, false);
+		l->pv_eoi = false;
+		lapic_update_limit(l);
+	}
 	if (l->mode & LAPIC_ON)
 		mode = l->mode & LAPIC_X2 ? VIREO_APIC_X2APIC : VIREO_APIC_XAPIC;
 	lapic_assist_stop(vcpu);

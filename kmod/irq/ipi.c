@@ -274,6 +274,11 @@ void lapic_send_ipi(struct vireo_vcpu *vcpu, u32 low, u32 dest, bool wide)
 	lapic_deliver_all(vcpu->vm, targets, mode, vector, false);
 }
 
+int vireo_lapic_send_ipis(struct vireo_vm *vm, u64 targets, u32 icr)
+{
+	return lapic_deliver_all(vm, targets, (icr & APIC_MODE_MASK) >> 8, icr, false);
+}
+
 int vireo_send_msi(struct vireo_vm *vm, u64 address, u32 data)
 {
 	/* SDM vol. 3, figures 11-14, 11-15; destination bits 8 to 31 as in KVM's x2APIC ABI. */

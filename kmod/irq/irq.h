@@ -8,6 +8,7 @@
  *  ipi.c          destinations: ICR, MSI
  *  ioeventfd.c    doorbells
  *  irqfd.c        eventfds that become messages
+ *  pv_eoi.c       EOI without an exit
  */
 #ifndef VIREO_IRQ_H
 #define VIREO_IRQ_H
@@ -126,6 +127,17 @@ static __always_inline bool vireo_ioeventfd_write(struct vireo_vm *vm, bool pio,
 	return rcu_access_pointer(vm->ioeventfds) &&
 	       vireo_ioeventfd_signal(vm, pio, addr, len, data);
 }
+
+/* pv_eoi.c: the MSR; -EINVAL: #GP; set: interrupts on */
+u64 vireo_lapic_get_pv_eoi(struct vireo_vcpu *vcpu);
+int vireo_lapic_set_pv_eoi(struct vireo_vcpu *vcpu, u64 data);
+/* Leave nothing to be looked up later.  Own thread, may sleep. */
+void vireo_lapic_pv_eoi_settle(struct vireo_vcpu *vcpu);
+/* After vireo_lapic_ack(), and nothing else waits. */
+void vireo_lapic_acked(struct vireo_vcpu *vcpu);
+
+/* ipi.c: fixed, lowest-priority or NMI message of @icr to a set of vCPUs; returns how many took it */
+int vireo_lapic_send_ipis(struct vireo_vm *vm, u64 targets, u32 icr);
 
 /* irqfd.c: under vm->lock */
 int vireo_irqfd_set(struct vireo_vm *vm, const struct vireo_irqfd *arg);

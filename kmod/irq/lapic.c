@@ -133,10 +133,18 @@ int vireo_lapic_highest(struct vireo_vcpu *vcpu)
 	if (unlikely(l->timer_restore))
 		lapic_timer_go(vcpu);
 	lapic_refresh(vcpu, l);
+	if (unlikely(l->pv_eoi) && !lapic_pv_eoi_sync(vcpu, false))
+		return -1;
 	vector = lapic_highest_bit(l->irr);
 	if (lapic_virtual_irq(l))
 		vector = max(vector, lapic_page_highest(vcpu, APIC_IRR));
 	return vector > l->limit ? vector : -1;
+}
+
+void vireo_lapic_acked(struct vireo_vcpu *vcpu)
+{
+	if (unlikely(vcpu->lapic->pv_eoi_msr & 1))
+		lapic_pv_eoi_offer(vcpu);
 }
 
 void vireo_lapic_ack(struct vireo_vcpu *vcpu, int vector)
@@ -172,6 +180,11 @@ static __always_inline void lapic_eoi(struct vireo_vcpu *vcpu, struct vireo_lapi
 	u32 vector;
 
 	lapic_refresh(vcpu, l);
+	/* An EOI beside the one that has been, or a guest that does not look at its bit. */
+	if (unlikely(l->pv_eoi)) {
+		lapic_pv_eoi_sync(vcpu, false);
+		l->pv_eoi = false;
+	}
 	vector = l->isrv;
 	if (unlikely(!vector))
 		return;
@@ -185,6 +198,12 @@ static __always_inline void lapic_eoi(struct vireo_vcpu *vcpu, struct vireo_lapi
 	if (unlikely(test_bit(vector, l->tmr)))
 		lapic_eoi_level(vcpu, l, vector);
 	lapic_recheck(vcpu, l);
+}
+
+void lapic_pv_eoi_ended(struct vireo_vcpu *vcpu)
+{
+	vcpu->counters.pv_eois++;
+	lapic_eoi(vcpu, vcpu->lapic);
 }
 
 bool vireo_lapic_take_eois(struct vireo_vcpu *vcpu, u64 vectors[4])
@@ -327,6 +346,8 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	case APIC_TASKPRI:
 		return l->tpr;
 	case APIC_PROCPRI:
+		if (unlikely(l->pv_eoi))
+			lapic_pv_eoi_sync(vcpu, false);
 		return lapic_ppr(l);
 	case APIC_LDR:
 		return x2 ? lapic_x2_ldr(vcpu->id) : l->ldr;
@@ -337,6 +358,8 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	case APIC_ISR ... APIC_ISR + 0x70:
 		if (lapic_virtual_irq(l))
 			return lapic_page_get(vcpu, offset);
+		if (unlikely(l->pv_eoi))
+			lapic_pv_eoi_sync(vcpu, false);
 		return ((const u32 *)l->isr)[(offset - APIC_ISR) >> 4];
 	case APIC_TMR ... APIC_TMR + 0x70:
 		return READ_ONCE(((const u32 *)l->tmr)[(offset - APIC_TMR) >> 4]);
@@ -680,6 +703,7 @@ static void lapic_reset_registers(struct vireo_vcpu *vcpu)
 		l->isr[i] = 0;
 	}
 	l->isrv = 0;
+	l->pv_eoi = false;
 	l->tpr = 0;
 	l->svr = 0xff;
 	l->esr = 0;
@@ -705,6 +729,7 @@ void vireo_lapic_reset(struct vireo_vcpu *vcpu, bool init)
 			vcpu->apic_base |= MSR_IA32_APICBASE_BSP;
 		atomic_set(&vcpu->lapic->init_sipi, 0);
 	}
+	vcpu->lapic->pv_eoi_msr = 0;
 	lapic_reset_registers(vcpu);
 }
 
@@ -760,6 +785,7 @@ void vireo_lapic_get_state(struct vireo_vcpu *vcpu, struct vireo_lapic *state)
 	if (vcpu->lapic->mode & LAPIC_X2)
 		readable = X2APIC_READ | BIT_OF(APIC_ICR2) | BIT_OF(APIC_DFR);
 
+	vireo_lapic_pv_eoi_settle(vcpu);
 	memset(state, 0, sizeof(*state));
 	/* First of all, so that an expiry is either in IRR or still to come. */
 	lapic_timer_save(vcpu, state);
@@ -830,6 +856,7 @@ void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *st
 	const u32 *regs = state->regs;
 	int i;
 
+	vireo_lapic_pv_eoi_settle(vcpu);
 	lapic_assist_stop(vcpu);
 	lapic_timer_stop(l);
 	for (i = 0; i < 4; i++) {

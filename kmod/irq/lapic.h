@@ -99,6 +99,8 @@ struct lapic_logical {
  * @eoi_exits: own: vectors whose EOI the processor does not keep to itself
  * @last: lowest-priority arbitration: id that won the last one in which this vCPU was the
  *	  first candidate; a hint, races do no harm
+ * @pv_eoi_msr: own: MSR_KVM_PV_EOI_EN
+ * @pv_eoi: own: the EOI of @isrv may have been already, see pv_eoi.c
  * @logical: own: cache
  * @vcpu: whose it is
  * @timer: timer
@@ -140,6 +142,8 @@ struct vireo_lapic_state {
 	u32 assists;
 	u8 wake;
 	unsigned long eoi_exits[4];
+	u64 pv_eoi_msr;
+	bool pv_eoi;
 	u32 last;
 
 	struct vireo_vcpu *vcpu;
@@ -221,7 +225,7 @@ static __always_inline void lapic_update_limit(struct vireo_lapic_state *l)
 	u32 limit = 0xff;
 
 	if (likely(l->mode & LAPIC_ON))
-		limit = max(l->tpr, l->isrv) | 0xf;
+		limit = max_t(u32, l->tpr, unlikely(l->pv_eoi) ? 0 : l->isrv) | 0xf;
 	WRITE_ONCE(l->limit, limit);
 }
 
@@ -262,6 +266,21 @@ static __always_inline void lapic_refresh(struct vireo_vcpu *vcpu, struct vireo_
 	if (unlikely(l->assists))
 		lapic_assist_refresh(vcpu);
 }
+/* The guest has ended the interrupt in service without an exit. */
+void lapic_pv_eoi_ended(struct vireo_vcpu *vcpu);
+
+/* pv_eoi.c */
+
+/* The interrupt in service may be ended without an exit. */
+void lapic_pv_eoi_offer(struct vireo_vcpu *vcpu);
+/**
+ * lapic_pv_eoi_sync() - find out whether the guest has ended the interrupt
+ * @vcpu: own thread, with pv_eoi set
+ * @sleep: may sleep; else the page may not be there
+ *
+ * Return: true: ISR and limit are right; false: VIREO_REQ_PV_EOI was set, and they are not.
+ */
+bool lapic_pv_eoi_sync(struct vireo_vcpu *vcpu, bool sleep);
 
 /* ipi.c */
 void lapic_send_ipi(struct vireo_vcpu *vcpu, u32 low, u32 dest, bool wide);

@@ -803,6 +803,8 @@ struct vireo_translation {
  * @halts: HLTs that had to wait
  * @halt_polls: those of them that began with looking, for a while, instead of sleeping
  * @halt_hits: those of these that were over before the thread slept
+ * @pv_flushes: TLB flushes that other vCPUs have asked for while this one had no CPU
+ * @pv_eois: interrupts that the guest has ended without an exit
  * @yields: times that the thread, whose guest was spinning, has given its CPU to that of another vCPU
  */
 struct vireo_stats {
@@ -819,6 +821,8 @@ struct vireo_stats {
 	__u64 halt_polls;
 	__u64 halt_hits;
 	__u64 yields;
+	__u64 pv_flushes;
+	__u64 pv_eois;
 };
 
 #define VIREO_IOC		0xB9
