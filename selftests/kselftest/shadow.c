@@ -247,9 +247,16 @@ static void create(unsigned int nr, const u8 *code, const u8 *end)
 	params->frames = FRAMES_GPA;
 	for (i = 0; i < nr; i++) {
 		struct vireo_events events;
+		struct vireo_regs regs;
 
 		vt_vcpu_create(&vm, &cpus[i], i);
 		vt_long_mode(&vm, &cpus[i], VT_CODE, VT_DATA, 0);
+		/* With IF set, although nothing comes: Bochs does not take a processor from a guest without. */
+		if (vt_get(cpus[i].fd, VIREO_BLOCK_REGS, &regs, sizeof(regs)))
+			vt_die("GET_STATE of registers");
+		regs.rflags |= 0x200;
+		if (vt_set(cpus[i].fd, VIREO_BLOCK_REGS, &regs, sizeof(regs)))
+			vt_die("SET_STATE of registers");
 		if (vt_get(cpus[i].fd, VIREO_BLOCK_EVENTS, &events, sizeof(events)))
 			vt_die("GET_STATE of events");
 		events.mp_state = VIREO_MP_RUNNABLE;
