@@ -96,8 +96,10 @@ void explain_vm_create(int error)
 	case -EBUSY:
 		report_error("another hypervisor owns the processor (the kernel's log names it): end its guests or unload its module");
 		break;
-	case -ENODEV:
 	case -EOPNOTSUPP:
+		report_error("--hybrid: this processor cannot run single instructions as it needs");
+		break;
+	case -ENODEV:
 		report_error("the processor's virtualisation is missing or switched off by the firmware (the kernel's log says which)");
 		break;
 	case -ENAMETOOLONG:
