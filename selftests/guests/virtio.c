@@ -42,6 +42,11 @@ static struct {
 	u16 avail[4 + SIZE] __attribute__((aligned(16)));
 	u16 used[4 + 4 * SIZE] __attribute__((aligned(16)));
 } ring __attribute__((aligned(4096)));
+static struct {
+	struct desc desc[SIZE];
+	u16 avail[4 + SIZE] __attribute__((aligned(16)));
+	u16 used[4 + 4 * SIZE] __attribute__((aligned(16)));
+} other __attribute__((aligned(4096)));	/* of the receiver, where there is one; empty */
 static struct desc table[64] __attribute__((aligned(16)));
 static u8 data[8192] __attribute__((aligned(4096)));
 static bool packed;
@@ -185,9 +190,12 @@ static void notify(u16 queue)
 static void begin(u64 more)
 {
 	features = F_VERSION_1 | more | (packed ? F_PACKED : 0);
-	memset(&ring, 0, sizeof(ring));
 	reset();
+	memset(&ring, 0, sizeof(ring));
+	memset(&other, 0, sizeof(other));
 	negotiate(features);
+	if (dev.request_queue)
+		set_queue(0, SIZE, (u64)other.desc, (u64)other.avail, (u64)other.used);
 	set_queue(dev.request_queue, SIZE, (u64)ring.desc, (u64)ring.avail, (u64)ring.used);
 	w8(dev.common + STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
 }
