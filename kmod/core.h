@@ -24,6 +24,17 @@
  */
 int vireo_copy_struct(void *dst, size_t ksize, const void __user *src, size_t min);
 
+/*
+ * The size in a call's number is what its structure had when the caller was built; which one
+ * it has, the structure says.
+ */
+#define VIREO_CALL(cmd)	((cmd) & ~IOCSIZE_MASK)
+
+static inline unsigned int vireo_call(unsigned int cmd)
+{
+	return _IOC_DIR(cmd) == _IOC_NONE ? cmd : VIREO_CALL(cmd);
+}
+
 /* Copy a structure back: no more than the user's own size, which it carries. */
 int vireo_copy_back(void __user *dst, void *src, size_t ksize, u32 user_size);
 

@@ -110,14 +110,14 @@ static long vireo_dev_ioctl(struct file *file, unsigned int cmd, unsigned long d
 {
 	void __user *arg = (void __user *)data;
 
-	switch (cmd) {
-	case VIREO_GET_INFO:
+	switch (vireo_call(cmd)) {
+	case VIREO_CALL(VIREO_GET_INFO):
 		return vireo_get_info(arg);
-	case VIREO_GET_SUPPORTED_CPUID:
+	case VIREO_CALL(VIREO_GET_SUPPORTED_CPUID):
 		return vireo_cpuid_get_supported(arg);
-	case VIREO_GET_MSR_LIST:
+	case VIREO_CALL(VIREO_GET_MSR_LIST):
 		return vireo_msr_get_list(arg);
-	case VIREO_CREATE_VM:
+	case VIREO_CALL(VIREO_CREATE_VM):
 		return vireo_vm_create(arg);
 	default:
 		return -ENOTTY;

@@ -343,20 +343,20 @@ static long vireo_vcpu_ioctl_loaded(struct vireo_vcpu *vcpu, unsigned int cmd, v
 	long r;
 
 	vireo_vcpu_load(vcpu);
-	switch (cmd) {
-	case VIREO_GET_STATE:
+	switch (vireo_call(cmd)) {
+	case VIREO_CALL(VIREO_GET_STATE):
 		r = vireo_vcpu_get_state(vcpu, arg);
 		break;
-	case VIREO_SET_STATE:
+	case VIREO_CALL(VIREO_SET_STATE):
 		r = vireo_vcpu_set_state(vcpu, arg);
 		break;
-	case VIREO_SET_CPUID:
+	case VIREO_CALL(VIREO_SET_CPUID):
 		r = vireo_cpuid_set(vcpu, arg);
 		break;
-	case VIREO_GET_CPUID:
+	case VIREO_CALL(VIREO_GET_CPUID):
 		r = vireo_cpuid_get(vcpu, arg);
 		break;
-	case VIREO_TRANSLATE:
+	case VIREO_CALL(VIREO_TRANSLATE):
 		r = vireo_vcpu_translate(vcpu, arg);
 		break;
 	default:
@@ -376,13 +376,13 @@ static long vireo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	if (unlikely(vcpu->vm->mm != current->mm))
 		return -EIO;
 
-	switch (cmd) {
+	switch (vireo_call(cmd)) {
 	case VIREO_KICK:
 		vireo_request(vcpu, VIREO_REQ_KICK);
 		return 0;
 	case VIREO_INJECT_NMI:
 		return vireo_vcpu_inject_nmi(vcpu);
-	case VIREO_GET_STATS:
+	case VIREO_CALL(VIREO_GET_STATS):
 		return vireo_vcpu_stats(vcpu, arg);
 	}
 

@@ -162,24 +162,24 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 	if (READ_ONCE(vm->dead))
 		return -EIO;
 
-	switch (cmd) {
-	case VIREO_SET_REGION:
+	switch (vireo_call(cmd)) {
+	case VIREO_CALL(VIREO_SET_REGION):
 		return vireo_vm_set_region(vm, arg, true);
-	case VIREO_DEL_REGION:
+	case VIREO_CALL(VIREO_DEL_REGION):
 		return vireo_vm_set_region(vm, arg, false);
-	case VIREO_CREATE_VCPU:
+	case VIREO_CALL(VIREO_CREATE_VCPU):
 		return vireo_vcpu_create(vm, arg);
-	case VIREO_SEND_MSI:
+	case VIREO_CALL(VIREO_SEND_MSI):
 		return vireo_vm_send_msi(vm, arg);
-	case VIREO_SET_IOEVENTFD:
+	case VIREO_CALL(VIREO_SET_IOEVENTFD):
 		return vireo_vm_ioeventfd(vm, arg);
-	case VIREO_SET_IRQFD:
+	case VIREO_CALL(VIREO_SET_IRQFD):
 		return vireo_vm_irqfd(vm, arg);
-	case VIREO_GET_STATE:
+	case VIREO_CALL(VIREO_GET_STATE):
 		return vireo_vm_get_state(vm, arg);
-	case VIREO_SET_STATE:
+	case VIREO_CALL(VIREO_SET_STATE):
 		return vireo_vm_set_state(vm, arg);
-	case VIREO_CHECK:
+	case VIREO_CALL(VIREO_CHECK):
 		return vireo_vm_check(vm, arg);
 	default:
 		return -ENOTTY;

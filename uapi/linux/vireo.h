@@ -5,7 +5,8 @@
  * Three kinds of file: /dev/vireo makes VMs, a VM makes vCPUs.  Every
  * structure starts with its own size and grows at its end only: a longer
  * structure than the module knows is accepted if the tail is zero, a shorter
- * one is read as if the tail were zero.  Unknown flags and non-zero padding
+ * one is read as if the tail were zero; the size in the call's own number does not
+ * matter.  Unknown flags and non-zero padding
  * are -EINVAL.  A refused call has changed nothing.
  */
 #ifndef _UAPI_LINUX_VIREO_H
