@@ -232,8 +232,9 @@ int vireo_cpuid_setup(void)
 			if (!vireo_caps.xcr0)
 				e->ecx &= ~(u32)(BIT(X86_FEATURE_XSAVE & 31) |
 						 BIT(X86_FEATURE_AVX & 31));
-			e->edx &= vireo_1_edx & (vireo_host_word(CPUID_1_EDX) |
-						 BIT(X86_FEATURE_HT & 31));
+			e->edx &= vireo_1_edx & vireo_host_word(CPUID_1_EDX);
+			/* Says that EBX counts processors: the launcher's, however many the host has. */
+			e->edx |= BIT(X86_FEATURE_HT & 31);
 			break;
 		case 4:
 			for (i = 0; i < 8; i++) {

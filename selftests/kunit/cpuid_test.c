@@ -222,8 +222,8 @@ static const struct {
 	{ 1, 0, ECX, CPUID_1_ECX, BIT(21) | BIT(24) | BIT(31),
 	  /* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, CNXT-ID, SDBG, xTPR, PDCM, DCA, OSXSAVE */
 	  GENMASK(8, 2) | BIT(10) | BIT(11) | BIT(14) | BIT(15) | BIT(16) | BIT(18) | BIT(27) },
-	/* PSN, DS, ACPI, SS, TM, IA64, PBE and reserved ones */
-	{ 1, 0, EDX, CPUID_1_EDX, 0,
+	/* HTT; PSN, DS, ACPI, SS, TM, IA64, PBE and reserved ones */
+	{ 1, 0, EDX, CPUID_1_EDX, BIT(28),
 	  BIT(10) | BIT(18) | BIT(20) | BIT(21) | BIT(22) | BIT(27) | GENMASK(31, 29) },
 	/* TSC_ADJUST */
 	{ 7, 0, EBX, CPUID_7_0_EBX, BIT(1),
@@ -300,13 +300,17 @@ static void cpuid_never_test(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, offered(6, 0, EBX) | offered(6, 0, ECX) | offered(6, 0, EDX), 0);
 		KUNIT_EXPECT_EQ(test, offered(0x80000007, 0, EDX), BIT(8));
 		KUNIT_EXPECT_EQ(test, offered(0x80000007, 0, EBX), 0);
-		/* KVM's signature, and of its features those that need no state. */
+		/*
+		 * KVM's signature, and of its features: clock, no delay for I/O, steal time, PV EOI, unhalt,
+		 * TLB flush, IPIs, yield.
+		 */
 		KUNIT_EXPECT_EQ(test, offered(0x40000000, 0, EAX), 0x40000001);
 		KUNIT_EXPECT_EQ(test, offered(0x40000000, 0, EBX), 0x4b4d564b);
 		KUNIT_EXPECT_EQ(test, offered(0x40000000, 0, ECX), 0x564b4d56);
 		KUNIT_EXPECT_EQ(test, offered(0x40000000, 0, EDX), 0x4d);
 		KUNIT_EXPECT_EQ(test, offered(0x40000001, 0, EAX),
-				BIT(0) | BIT(1) | BIT(3) | BIT(24));
+				BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(9) | BIT(11) | BIT(13) |
+				BIT(24));
 		/* The limits do not lie. */
 		KUNIT_EXPECT_EQ(test, offered(0, 0, EAX), 0x16);
 		KUNIT_EXPECT_EQ(test, offered(0x80000000, 0, EAX), 0x80000008);
@@ -360,9 +364,6 @@ static void cpuid_subset_test(struct kunit *test)
 			u32 used = test_cpu.x86_capability[words[w].word];
 			u32 got = offered(words[w].leaf, words[w].subleaf, words[w].reg);
 
-			/* Hyper-threading is topology: the kernel's word says another thing. */
-			if (words[w].leaf == 1 && words[w].reg == EDX)
-				used |= BIT(28);
 			/* Copies of leaf 1: Linux does not keep them. */
 			if (words[w].leaf == 0x80000001 && words[w].reg == EDX &&
 			    test_caps.vendor == VIREO_VENDOR_AMD)
