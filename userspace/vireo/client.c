@@ -203,6 +203,9 @@ int client_request(struct client_link *link, json_t *request, json_t **result)
 	json_decref(request);
 	r = line ? client_send(link, line) : -ENOMEM;
 	free(line);
+	/* Whoever is turned away may be before it has asked: the reason is there to read. */
+	if (r == -EPIPE)
+		r = 0;
 	/* Events may come between. */
 	while (!r) {
 		reply = client_receive(link, CLIENT_FOREVER, NULL);
