@@ -347,16 +347,15 @@ static void vireo_emu_hypercall(struct vireo_vcpu *vcpu)
 {
 	u64 nr = vcpu->gpr[VIREO_RAX], ret = 0;
 
-	if (nr == KVM_HC_VAPIC_POLL_IRQ)
+	if (nr == KVM_HC_VAPIC_POLL_IRQ) {
 		vcpu->gpr[VIREO_RAX] = 0;
-	else if (nr < VIREO_HYPERCALL_USER) {
+	} else if (nr < VIREO_HYPERCALL_USER) {
 		/* What would need interrupts on is only a hint. */
 		vireo_paravirt_call(vcpu, &vcpu->mode, &ret);
 		vcpu->gpr[VIREO_RAX] = ret;
-	}
-	else if (vcpu->mode.cpl)
+	} else if (vcpu->mode.cpl) {
 		vcpu->gpr[VIREO_RAX] = -KVM_EPERM;
-	else {
+	} else {
 		vireo_hypercall_post(vcpu);
 		vcpu->insn_posted = true;
 	}

@@ -70,9 +70,9 @@ static uint32_t greet(int fd, uint32_t magic, uint16_t version, uint16_t vlan)
 	struct hub_greeting greeting = { magic, version, vlan, 0 };
 
 	if (send(fd, &greeting, sizeof(greeting), MSG_NOSIGNAL) != sizeof(greeting))
-		return EPIPE;
+		return (uint32_t)-EPIPE;
 	if (recv(fd, &greeting, sizeof(greeting), 0) != sizeof(greeting))
-		return ECONNRESET;
+		return (uint32_t)-ECONNRESET;
 	return greeting.error;
 }
 
@@ -195,7 +195,7 @@ static void test_refused(void)
 	ok(!stat(path, &st) && (st.st_mode & 0777) == 0600, "the socket is its user's alone");
 	is(hub_create(path, 0600, 16, &second), -EADDRINUSE, "a second switch at the same path");
 	a = dial();
-	is(greet(a, HUB_MAGIC + 1, HUB_VERSION, 0), ECONNRESET, "no greeting of ours");
+	is(greet(a, HUB_MAGIC + 1, HUB_VERSION, 0), (uint32_t)-ECONNRESET, "no greeting of ours");
 	close(a);
 	a = dial();
 	is(greet(a, HUB_MAGIC, HUB_VERSION + 1, 0), EPROTO, "another version");
