@@ -5,6 +5,10 @@
  */
 #include "guest.h"
 
+#define MSR_WALL_OLD	0x11
+#define MSR_CLOCK_OLD	0x12
+#define MSR_WALL	0x4b564d00
+#define MSR_CLOCK	0x4b564d01
 #define MSR_STEAL	0x4b564d03
 #define MSR_EOI		0x4b564d04
 #define HC_KICK		5
@@ -13,7 +17,7 @@
 #define NO_CALL		1000
 #define EINVAL		22
 
-enum { STEAL = 5, EOI = 6, UNHALT = 7, TLB_FLUSH = 9, IPI = 11, YIELD = 13 };
+enum { CLOCK_OLD = 0, CLOCK = 3, STEAL = 5, EOI = 6, UNHALT = 7, TLB_FLUSH = 9, IPI = 11, YIELD = 13 };
 
 struct steal {
 	u64 steal;
@@ -56,6 +60,21 @@ static void test_msr(u32 msr, const char *name, int feature, u64 good, u64 reser
 	ok(try_wrmsr(msr, 0xfff000001ULL) < 0, "%s: an address without memory", name);
 	inb(0x80);
 	ok(try_wrmsr(msr, 0) < 0 && !rdmsr(msr), "%s: off again", name);
+}
+
+/* guests/clock.c has what it does while it is there. */
+static void test_clock_off(void)
+{
+	static const struct { u32 msr; int feature; } clock[] = {
+		{ MSR_WALL_OLD, CLOCK_OLD }, { MSR_CLOCK_OLD, CLOCK_OLD }, { MSR_WALL, CLOCK }, { MSR_CLOCK, CLOCK },
+	};
+	unsigned int i;
+	u64 v;
+
+	for (i = 0; i < sizeof(clock) / sizeof(clock[0]); i++)
+		if (!(features & 1U << clock[i].feature))
+			ok(try_rdmsr(clock[i].msr, &v) == VECTOR_GP && try_wrmsr(clock[i].msr, 0) == VECTOR_GP,
+			   "the clock is off: %#x is #GP", clock[i].msr);
 }
 
 /* --- steal time ---------------------------------------------------------------------------- */
@@ -340,6 +359,7 @@ int main(void)
 	ok(features == (u32)option("paravirt", features), "as it was asked for");
 	test_msr(MSR_STEAL, "steal time", STEAL, (u64)&steals[0] | 1, 0x20);
 	test_msr(MSR_EOI, "EOI", EOI, (u64)&eoi_word[0] | 1, 2);
+	test_clock_off();
 	test_steal();
 	test_eoi("xAPIC");
 	if (apic_has_x2()) {

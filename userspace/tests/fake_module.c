@@ -117,6 +117,7 @@ static int supported_cpuid(struct vireo_cpuid *arg)
 		{ .leaf = 0xb, .subleaf = 0, .flags = VIREO_CPUID_SUBLEAF },
 		{ .leaf = 0xb, .subleaf = 1, .flags = VIREO_CPUID_SUBLEAF },
 		{ .leaf = 0x40000000, .ebx = 0x4b4d564b },
+		{ .leaf = 0x40000001, .eax = 0x01002aeb },
 		{ .leaf = 0x80000008, .eax = 0x3028 },
 	};
 	unsigned int n = sizeof(table) / sizeof(table[0]), room = arg->count;

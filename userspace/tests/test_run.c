@@ -91,6 +91,17 @@ static int hello(struct fake_vcpu *vcpu, struct vireo_run *run)
 	return power_off(run);
 }
 
+/* Ends with a status that has the low bits of CPUID 0x40000001. */
+static int paravirtual(struct fake_vcpu *vcpu, struct vireo_run *run)
+{
+	unsigned int i;
+
+	for (i = 0; i < vcpu->nr_cpuid; i++)
+		if (vcpu->cpuid[i].leaf == 0x40000001)
+			return io_out(run, 0xf4, 1, vcpu->cpuid[i].eax & 0x7f);
+	return wrong(run, 6);
+}
+
 /* OUTS and INS: many units in one exit. */
 static int strings(struct fake_vcpu *vcpu, struct vireo_run *run)
 {
@@ -661,6 +672,35 @@ static void test_guests(void)
 	ok(ended(0), "IOAPIC: level, EOI exit, sent again");
 }
 
+static void test_paravirt(void)
+{
+	char config[64], text[160];
+	FILE *file;
+
+	RUN(paravirtual, "run", "--kernel", kernel);
+	ok(ended(0x6b << 1 | 1), "all paravirtual features that the module has");
+	RUN(paravirtual, "run", "--kernel", kernel, "--paravirt", "all,-pv-eoi");
+	ok(ended(0x2b << 1 | 1), "all but one");
+	RUN(paravirtual, "run", "--kernel", kernel, "--paravirt", "-pv-eoi");
+	ok(ended(0x2b << 1 | 1), "the same, shorter");
+	RUN(paravirtual, "run", "--kernel", kernel, "--paravirt=none");
+	ok(ended(1), "none");
+	RUN(NULL, "run", "--kernel", kernel, "--paravirt", "pv-nothing");
+	ok(ended(2) && says("\"pv-nothing\": it is") && says("pv-tlb-flush"), "an unknown one");
+	RUN(NULL, "run", "--kernel", kernel, "--paravirt");
+	ok(ended(2), "nothing is said");
+
+	snprintf(config, sizeof(config), "%s/config", dir);
+	snprintf(text, sizeof(text), "{\"kernel\":\"%s\",\n\"paravirt\":\"steal-time\"}", kernel);
+	file = fopen(config, "w");
+	ok(file && fputs(text, file) >= 0 && !fclose(file), "a configuration");
+	RUN(paravirtual, "run", "--config", config);
+	ok(ended(0x20 << 1 | 1), "its word counts");
+	RUN(paravirtual, "run", "--config", config, "--paravirt", "pv-eoi");
+	ok(ended(0x40 << 1 | 1), "what is typed has the last word");
+	unlink(config);
+}
+
 static void test_files(void)
 {
 	char path[64], spec[80], read_back[64] = "";
@@ -863,6 +903,7 @@ int main(void)
 	test_usage();
 	test_module();
 	test_guests();
+	test_paravirt();
 	test_files();
 	test_screen();
 	test_signal(SIGTERM);

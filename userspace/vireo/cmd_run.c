@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "option.h"
 #include "params.h"
+#include "paravirt.h"
 #include "rundir.h"
 #include "dev/debug.h"
 #include "util.h"
@@ -43,6 +44,8 @@ static const char help_text[] =
 "                     \"none\" for none\n"
 "  --debug-console PORT\n"
 "                     a port that prints to the console (0xe9, 0x402); default: none\n"
+"  --paravirt LIST    features of the paravirtual ABI to offer: \"all\" (default), \"none\",\n"
+"                     or names with commas between them; \"-NAME\" takes one away\n"
 "  --hybrid           interpret the guest's supervisor code; only programs run directly\n"
 "  --screen-dump FILE write the text screen (0xb8000) there at the end, and at SIGUSR1\n"
 "  --stats            print counters of exits at the end\n"
@@ -61,7 +64,7 @@ enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
 	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_SCREEN_DUMP, OPT_STATS, OPT_HELP,
-	OPT_CONFIG, OPT_HUGEPAGES,
+	OPT_CONFIG, OPT_HUGEPAGES, OPT_PARAVIRT,
 	OPT_DEVICES,		/* and those that follow: devices */
 };
 
@@ -86,6 +89,7 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "hugepages", optional_argument, NULL, OPT_HUGEPAGES },
+	{ "paravirt", required_argument, NULL, OPT_PARAVIRT },
 };
 
 static int usage(const char *problem, const char *what)
@@ -317,6 +321,8 @@ static int set_option(struct machine_config *config, int option, char *arg)
 		return 0;
 	case OPT_HUGEPAGES:
 		return set_hugepages(config, arg);
+	case OPT_PARAVIRT:
+		return paravirt_parse(arg, &config->paravirt) ? EXIT_USAGE : 0;
 	case OPT_CONFIG:
 		return 0;	/* read before the rest */
 	default:
@@ -476,6 +482,7 @@ static int run(int argc, char **argv)
 		.cmdline = CMDLINE_DEFAULT,
 		.debug_exit = DEBUG_EXIT_PORT,
 		.debug_console = -1,
+		.paravirt = PARAVIRT_ALL,
 	};
 	struct config_file file = { 0 };
 	int r = parse(&config, &file, argc, argv);

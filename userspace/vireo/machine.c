@@ -20,6 +20,7 @@
 #include "cpuid.h"
 #include "open.h"
 #include "option.h"
+#include "paravirt.h"
 #include "screen.h"
 #include "terminal.h"
 #include "acpi/acpi.h"
@@ -429,6 +430,7 @@ static int create_cpus(struct machine *machine)
 		return EXIT_FAULT;
 	}
 	cpuid_topology(entries, count, machine->config->cpus);
+	paravirt_limit(entries, count, machine->config->paravirt);
 	for (i = 0; i < machine->config->cpus; i++) {
 		r = create_cpu(machine, i, entries, count);
 		if (r)

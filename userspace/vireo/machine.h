@@ -64,6 +64,7 @@ struct uart;
  * @nr_fw_cfg: how many
  * @device: options that make devices, and their parameters, in the order of the command line
  * @nr_devices: how many
+ * @paravirt: features of the paravirtual ABI that the guest may have, see paravirt_parse()
  * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
  * @screen_dump: file for the text screen, at the end and at SIGUSR1; NULL: none
@@ -89,6 +90,7 @@ struct machine_config {
 	unsigned int nr_fw_cfg;
 	struct { const struct device_option *option; struct params *params; bool from_file; } device[MACHINE_DEVICES_MAX];
 	unsigned int nr_devices;
+	uint32_t paravirt;
 	bool hybrid;
 	bool stats;
 	const char *screen_dump;
