@@ -22,7 +22,10 @@ BOCHS_IPS = 100_000_000
 # Its disks have 16 heads and 63 sectors to the track.
 BOCHS_CYLINDER = 16 * 63 * 512
 
-COMMON_ARGS = "panic=-1 oops=panic mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on log_buf_len=1M kunit.enable=1"
+# A host that hangs is of no use to anybody: it says where all its processors are, and ends.
+COMMON_ARGS = ("panic=-1 oops=panic softlockup_panic=1 sysctl.kernel.softlockup_all_cpu_backtrace=1"
+               " sysctl.kernel.panic_on_rcu_stall=1 mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on"
+               " log_buf_len=1M kunit.enable=1")
 
 
 @functools.cache
