@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Blocking, one request at a time: tools have nothing better to do than to wait. */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,34 +226,6 @@ int client_request(struct client_link *link, json_t *request, json_t **result)
 	}
 	json_decref(reply);
 	return r;
-}
-
-/**
- * client_arguments() - the command line of a tool that wants a name and nothing else
- * @argc: as of main()
- * @argv: as of main()
- * @help: text of --help
- *
- * Return: -1 to go on; or an exit status.
- */
-int client_arguments(int argc, char **argv, const char *help)
-{
-	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
-	int option;
-
-	optind = 1;
-	option = getopt_long(argc, argv, "", options, NULL);
-	if (option == 'h') {
-		fputs(help, stdout);
-		return EXIT_OK;
-	}
-	if (option != -1)
-		return EXIT_USAGE;
-	if (argc - optind != 1) {
-		report_error("the name of one machine is needed; see \"vireo %s --help\"", argv[0]);
-		return EXIT_USAGE;
-	}
-	return -1;
 }
 
 /**

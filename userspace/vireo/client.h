@@ -29,8 +29,6 @@ int client_send(struct client_link *link, const char *text);
 json_t *client_receive(struct client_link *link, int timeout_ms, bool *timed_out);
 /* Send a request and wait for its reply: 0 and the result, or an exit status */
 int client_request(struct client_link *link, json_t *request, json_t **result);
-/* Arguments "NAME" and nothing else, or --help: -1 to go on, or an exit status */
-int client_arguments(int argc, char **argv, const char *help);
 /* Connect, one request without members, done */
 int client_command(const char *name, const char *command);
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo balloon: how much memory a guest has, and how much it shall have. */
-#include <getopt.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "command.h"
 #include "util.h"
 
 #define TIMEOUT_DEFAULT	60
-#define TIMEOUT_MAX	86400
 #define POLL_MS		200
 
 static const char help_text[] =
@@ -22,12 +21,6 @@ static const char help_text[] =
 "  --help       this text\n"
 "\n"
 "Status: 0 done; 1 not, or not in time; 2 wrong usage.\n";
-
-static const struct option options[] = {
-	{ "timeout", required_argument, NULL, 't' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
 
 static uint64_t now_ms(void)
 {
@@ -126,28 +119,15 @@ static int balloon_command(const char *name, const uint64_t *size, uint64_t time
 static int run(int argc, char **argv)
 {
 	uint64_t timeout = TIMEOUT_DEFAULT, size;
-	int option;
+	const struct command_option options[] = {
+		{ "timeout", command_seconds, &timeout },
+		{ NULL, NULL, NULL },
+	};
+	const struct command_syntax syntax = { help_text, options, COMMAND_ONE_MACHINE, 1, 2 };
+	int r = command_arguments(argc, argv, &syntax);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 't':
-			if (parse_number(optarg, TIMEOUT_MAX, &timeout)) {
-				report_error("%s: not a number of seconds", optarg);
-				return EXIT_USAGE;
-			}
-			break;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (argc - optind < 1 || argc - optind > 2) {
-		report_error("the name of one machine is needed; see \"vireo balloon --help\"");
-		return EXIT_USAGE;
-	}
+	if (r >= 0)
+		return r;
 	if (argc - optind == 1)
 		return balloon_command(argv[optind], NULL, timeout);
 	if (parse_size(argv[optind + 1], MIB, &size) || size > INT64_MAX) {

@@ -111,15 +111,17 @@ static int pump(struct client_link *link, bool keys)
 	}
 }
 
+static const struct command_syntax syntax = { help_text, NULL, COMMAND_ONE_MACHINE, 1, 1 };
+
 static int run(int argc, char **argv)
 {
 	struct client_link link;
 	bool keys = isatty(STDIN_FILENO);
-	int r = client_arguments(argc, argv, help_text);
+	int r = command_arguments(argc, argv, &syntax);
 
 	if (r >= 0)
 		return r;
-	r = client_connect(&link, argv[argc - 1]);
+	r = client_connect(&link, argv[optind]);
 	if (r)
 		return r;
 	signal(SIGPIPE, SIG_IGN);

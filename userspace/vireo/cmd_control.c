@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo control: requests as they are, for scripts and for the curious. */
-#include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "command.h"
@@ -18,12 +19,6 @@ static const char help_text[] =
 "  --help     this text\n"
 "\n"
 "For example: vireo control --follow NAME '{\"command\":\"events\"}'\n";
-
-static const struct option options[] = {
-	{ "follow", no_argument, NULL, 'f' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* Returns false if it was the reply to a request, and an error. */
 static bool print(const json_t *object)
@@ -86,26 +81,13 @@ static int control(int nr, char **argv, bool follow)
 static int run(int argc, char **argv)
 {
 	bool follow = false;
-	int option;
+	const struct command_option options[] = { { "follow", NULL, &follow }, { NULL, NULL, NULL } };
+	const struct command_syntax syntax = {
+		help_text, options, "the name of a machine and a request are needed", 2, INT_MAX,
+	};
+	int r = command_arguments(argc, argv, &syntax);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			follow = true;
-			break;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (argc - optind < 2) {
-		report_error("the name of a machine and a request are needed; see \"vireo control --help\"");
-		return EXIT_USAGE;
-	}
-	return control(argc - optind, argv + optind, follow);
+	return r < 0 ? control(argc - optind, argv + optind, follow) : r;
 }
 
 VIREO_COMMAND("control", "send requests to a machine's control socket", run);

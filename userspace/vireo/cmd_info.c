@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo info: what the processor and the module offer, for people and as JSON. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,12 +15,6 @@ static const char help_text[] =
 "\n"
 "  --json  for programs; names and fields stay as they are\n"
 "  --help  this text\n";
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
 
 typedef const char *(*name_fn)(unsigned int bit);
 
@@ -103,27 +96,14 @@ static void print_text(const struct vireo_info *info)
 
 static int info(int argc, char **argv)
 {
-	struct vireo *vireo;
 	bool json = false;
-	int option, r;
+	const struct command_option options[] = { { "json", NULL, &json }, { NULL, NULL, NULL } };
+	const struct command_syntax syntax = { help_text, options, NULL, 0, 0 };
+	int r = command_arguments(argc, argv, &syntax);
+	struct vireo *vireo;
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (optind < argc) {
-		report_error("%s: not an option; see \"vireo info --help\"", argv[optind]);
-		return EXIT_USAGE;
-	}
+	if (r >= 0)
+		return r;
 	r = open_vireo(&vireo);
 	if (r)
 		return r;

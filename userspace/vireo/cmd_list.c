@@ -5,7 +5,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +22,6 @@ static const char help_text[] =
 "\n"
 "  --json     as a JSON array\n"
 "  --help     this text\n";
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* The result of a question, or NULL. */
 static json_t *ask(struct client_link *link, const char *what)
@@ -126,27 +119,14 @@ static int run(int argc, char **argv)
 {
 	char dir[sizeof(((struct rundir_claim *)0)->dir)];
 	bool json = false;
+	const struct command_option options[] = { { "json", NULL, &json }, { NULL, NULL, NULL } };
+	const struct command_syntax syntax = { help_text, options, NULL, 0, 0 };
+	int r = command_arguments(argc, argv, &syntax);
 	const char *why;
 	json_t *list;
-	int option;
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (optind < argc) {
-		report_error("%s: not an option; see \"vireo list --help\"", argv[optind]);
-		return EXIT_USAGE;
-	}
+	if (r >= 0)
+		return r;
 	if (rundir_path(dir, sizeof(dir), &why)) {
 		report_error("the machines cannot be found: %s", why);
 		return EXIT_FAULT;

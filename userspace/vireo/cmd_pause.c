@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo pause: let a machine rest. */
+#include <unistd.h>
+
 #include "client.h"
 #include "command.h"
 
@@ -10,11 +12,13 @@ static const char help_text[] =
 "\n"
 "  --help     this text\n";
 
+static const struct command_syntax syntax = { help_text, NULL, COMMAND_ONE_MACHINE, 1, 1 };
+
 static int run(int argc, char **argv)
 {
-	int r = client_arguments(argc, argv, help_text);
+	int r = command_arguments(argc, argv, &syntax);
 
-	return r < 0 ? client_command(argv[argc - 1], "pause") : r;
+	return r < 0 ? client_command(argv[optind], "pause") : r;
 }
 
 VIREO_COMMAND("pause", "let a machine rest", run);

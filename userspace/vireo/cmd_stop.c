@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo stop: the power button, and if that does not help, the plug. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "command.h"
 #include "util.h"
 
 #define TIMEOUT_DEFAULT	90
-#define TIMEOUT_MAX	86400
 
 static const char help_text[] =
 "Usage: vireo stop [OPTION]... NAME\n"
@@ -19,13 +18,6 @@ static const char help_text[] =
 "  --timeout S  seconds to wait before it is ended (default: 90)\n"
 "  --hard       end it at once\n"
 "  --help       this text\n";
-
-static const struct option options[] = {
-	{ "timeout", required_argument, NULL, 't' },
-	{ "hard", no_argument, NULL, 'f' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* The machine has ended when its last event has come, or its launcher is gone. */
 static void wait_end(struct client_link *link)
@@ -74,32 +66,15 @@ static int run(int argc, char **argv)
 {
 	uint64_t timeout = TIMEOUT_DEFAULT;
 	bool hard = false;
-	int option;
+	const struct command_option options[] = {
+		{ "timeout", command_seconds, &timeout },
+		{ "hard", NULL, &hard },
+		{ NULL, NULL, NULL },
+	};
+	const struct command_syntax syntax = { help_text, options, COMMAND_ONE_MACHINE, 1, 1 };
+	int r = command_arguments(argc, argv, &syntax);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 't':
-			if (parse_number(optarg, TIMEOUT_MAX, &timeout)) {
-				report_error("%s: not a number of seconds", optarg);
-				return EXIT_USAGE;
-			}
-			break;
-		case 'f':
-			hard = true;
-			break;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (argc - optind != 1) {
-		report_error("the name of one machine is needed; see \"vireo stop --help\"");
-		return EXIT_USAGE;
-	}
-	return stop(argv[optind], hard, timeout);
+	return r < 0 ? stop(argv[optind], hard, timeout) : r;
 }
 
 VIREO_COMMAND("stop", "switch a machine off: its power button, then the plug", run);

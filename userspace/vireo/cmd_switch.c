@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo switch: a private network between VMs. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,26 +19,29 @@ static const char help_text[] =
 "  --ports N     how many may (256)\n"
 "  --help        this text\n";
 
-static const struct option options[] = {
-	{ "mode", required_argument, NULL, 'm' },
-	{ "ports", required_argument, NULL, 'p' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool parse_mode(const char *text, unsigned int *mode)
+static int parse_mode(const char *text, void *out)
 {
-	unsigned int value = 0;
+	unsigned int *mode = out, value;
 
-	if (!*text || strlen(text) > 4)
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '7')
-			return false;
-		value = value << 3 | (unsigned int)(*text - '0');
+	if (strlen(text) <= 4 && strspn(text, "01234567") == strlen(text) &&
+	    sscanf(text, "%o", &value) == 1 && value <= 0777) {
+		*mode = value;
+		return 0;
 	}
-	*mode = value;
-	return value <= 0777;
+	report_error("--mode: \"%s\" is not an octal mode up to 777", text);
+	return -EINVAL;
+}
+
+static int parse_ports(const char *text, void *out)
+{
+	uint64_t *ports = out, value;
+
+	if (!parse_number(text, HUB_PORTS_MAX, &value) && value >= 2) {
+		*ports = value;
+		return 0;
+	}
+	report_error("--ports: \"%s\" is not a number from 2 to %u", text, HUB_PORTS_MAX);
+	return -EINVAL;
 }
 
 static int serve(const char *path, unsigned int mode, unsigned int ports)
@@ -81,33 +83,15 @@ static int cmd_switch(int argc, char **argv)
 {
 	unsigned int mode = 0600;
 	uint64_t ports = 256;
-	int c;
+	const struct command_option options[] = {
+		{ "mode", parse_mode, &mode },
+		{ "ports", parse_ports, &ports },
+		{ NULL, NULL, NULL },
+	};
+	const struct command_syntax syntax = { help_text, options, "the path of one socket is needed", 1, 1 };
+	int r = command_arguments(argc, argv, &syntax);
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'm':
-			if (parse_mode(optarg, &mode))
-				break;
-			report_error("--mode: \"%s\" is not an octal mode up to 777", optarg);
-			return EXIT_USAGE;
-		case 'p':
-			if (!parse_number(optarg, HUB_PORTS_MAX, &ports) && ports >= 2)
-				break;
-			report_error("--ports: \"%s\" is not a number from 2 to %u", optarg, HUB_PORTS_MAX);
-			return EXIT_USAGE;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_OK;
-		default:
-			return EXIT_USAGE;
-		}
-	}
-	if (argc - optind != 1) {
-		report_error("switch: exactly one socket must be named");
-		return EXIT_USAGE;
-	}
-	return serve(argv[optind], mode, (unsigned int)ports);
+	return r < 0 ? serve(argv[optind], mode, (unsigned int)ports) : r;
 }
 
 VIREO_COMMAND("switch", "a private network between VMs", cmd_switch);

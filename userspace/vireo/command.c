@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The command line of a subcommand that has a few options. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "command.h"
+#include "util.h"
+
+#define OPTIONS_MAX	8
+#define SECONDS_MAX	86400
+#define HELP		OPTIONS_MAX
+
+/**
+ * command_seconds() - a number of seconds, for struct command_option
+ * @text: what was typed
+ * @out: uint64_t
+ *
+ * Return: 0, or -EINVAL with a message.
+ */
+int command_seconds(const char *text, void *out)
+{
+	if (!parse_number(text, SECONDS_MAX, out))
+		return 0;
+	report_error("%s: not a number of seconds", text);
+	return -EINVAL;
+}
+
+static int set(const struct command_option *option)
+{
+	if (option->read)
+		return option->read(optarg, option->out);
+	*(bool *)option->out = true;
+	return 0;
+}
+
+/**
+ * command_arguments() - read a command line
+ * @argc: as of main()
+ * @argv: as of main(); words that are no options come to its end
+ * @syntax: what belongs there
+ *
+ * Return: -1 to go on: the first word is argv[optind]; or an exit status, a message or the help is out then.
+ */
+int command_arguments(int argc, char **argv, const struct command_syntax *syntax)
+{
+	struct option all[OPTIONS_MAX + 2] = { { "help", no_argument, NULL, HELP } };
+	const struct command_option *option;
+	int n, i;
+
+	for (i = 0, option = syntax->options; option && option->name && i < OPTIONS_MAX; i++, option++) {
+		all[i + 1].name = option->name;
+		all[i + 1].has_arg = option->read ? required_argument : no_argument;
+		all[i + 1].val = i;
+	}
+	optind = 1;
+	while ((i = getopt_long(argc, argv, "", all, NULL)) != -1) {
+		if (i == HELP) {
+			fputs(syntax->help, stdout);
+			return EXIT_OK;
+		}
+		/* getopt has said what is wrong. */
+		if (i == '?' || set(&syntax->options[i]))
+			return EXIT_USAGE;
+	}
+	n = argc - optind;
+	if (n >= syntax->words_min && n <= syntax->words_max)
+		return -1;
+	if (syntax->words)
+		report_error("%s; see \"vireo %s --help\"", syntax->words, argv[0]);
+	else
+		report_error("%s: not an option; see \"vireo %s --help\"", argv[optind], argv[0]);
+	return EXIT_USAGE;
+}
