@@ -216,25 +216,20 @@ static void take_stats(struct balloon *balloon, const struct virtq_chain *chain)
 
 static void give_back(struct balloon *balloon)
 {
-	struct virtq *vq = &balloon->virtio.queue[Q_STATS].vq;
+	struct virtio_queue *queue = &balloon->virtio.queue[Q_STATS];
 
-	virtq_push(vq, &balloon->held, 0);
+	virtq_push(&queue->vq, &balloon->held, 0);
 	balloon->holding = false;
-	if (virtq_should_notify(vq))
-		virtio_notify(&balloon->virtio, Q_STATS);
+	virtio_pushed(&balloon->virtio, queue);
 }
 
 /* Under the lock. Returns false if there is no more to do. */
 static bool serve_stats(struct balloon *balloon)
 {
-	struct virtq *vq = &balloon->virtio.queue[Q_STATS].vq;
 	struct iovec iov[QUEUE_SIZE];
 	struct virtq_chain chain = { .iov = iov, .room = ARRAY_SIZE(iov) };
-	int r = virtq_pop(vq, &chain);
 
-	if (r < 0)
-		virtio_fail(&balloon->virtio, vq->broken);
-	if (r <= 0)
+	if (virtio_pop(&balloon->virtio, &balloon->virtio.queue[Q_STATS], &chain) <= 0)
 		return false;
 	/* There is one buffer; a driver that brings more gets the older ones back. */
 	if (balloon->holding)
@@ -257,11 +252,10 @@ static bool is_stats(const struct balloon *balloon, unsigned int queue)
 /* Serve one buffer. Returns false if there is none. */
 static bool serve_one(struct balloon *balloon, unsigned int queue)
 {
-	struct virtq *vq = &balloon->virtio.queue[queue].vq;
+	struct virtio_queue *from = &balloon->virtio.queue[queue];
 	struct iovec iov[QUEUE_SIZE];
 	struct virtq_chain chain = { .iov = iov, .room = ARRAY_SIZE(iov) };
 	bool more;
-	int r;
 
 	if (is_stats(balloon, queue)) {
 		pthread_mutex_lock(&balloon->lock);
@@ -269,18 +263,14 @@ static bool serve_one(struct balloon *balloon, unsigned int queue)
 		pthread_mutex_unlock(&balloon->lock);
 		return more;
 	}
-	r = virtq_pop(vq, &chain);
-	if (r < 0)
-		virtio_fail(&balloon->virtio, vq->broken);
-	if (r <= 0)
+	if (virtio_pop(&balloon->virtio, from, &chain) <= 0)
 		return false;
 	if (queue <= Q_DEFLATE)
 		take_pfns(balloon, &chain, queue == Q_INFLATE);
 	else if (virtio_has(&balloon->virtio, F_REPORTING))
 		take_report(balloon, &chain);
-	virtq_push(vq, &chain, 0);
-	if (virtq_should_notify(vq))
-		virtio_notify(&balloon->virtio, queue);
+	virtq_push(&from->vq, &chain, 0);
+	virtio_pushed(&balloon->virtio, from);
 	return true;
 }
 

@@ -157,9 +157,14 @@ static struct blk *blk_of(struct virtio_device *dev)
 	return container_of(dev, struct blk, virtio);
 }
 
+static struct virtio_queue *virtio_queue_of(const struct blk_queue *queue)
+{
+	return &queue->blk->virtio.queue[queue->index];
+}
+
 static struct virtq *vq_of(const struct blk_queue *queue)
 {
-	return &queue->blk->virtio.queue[queue->index].vq;
+	return &virtio_queue_of(queue)->vq;
 }
 
 /* ---- Requests ---- */
@@ -413,13 +418,12 @@ static bool handle(struct blk_request *request)
 static bool take(struct blk_queue *queue)
 {
 	struct blk_request *request = get_request(queue);
-	struct virtq *vq = vq_of(queue);
-	int r = virtq_pop(vq, &request->chain);
+	int r = virtio_pop(&queue->blk->virtio, virtio_queue_of(queue), &request->chain);
 
 	if (r <= 0) {
 		put_request(request);
 		if (r < 0)
-			fail(queue->blk, vq->broken);
+			__atomic_store_n(&queue->blk->failed, true, __ATOMIC_RELAXED);
 		return false;
 	}
 	if (!handle(request)) {
@@ -448,8 +452,7 @@ static void notify(struct blk_queue *queue)
 	if (!queue->pushed)
 		return;
 	queue->pushed = false;
-	if (virtq_should_notify(vq_of(queue)))
-		virtio_notify(&queue->blk->virtio, queue->index);
+	virtio_pushed(&queue->blk->virtio, virtio_queue_of(queue));
 }
 
 #define for_each_queue(worker, queue)								\

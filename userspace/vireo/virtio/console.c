@@ -67,18 +67,17 @@ struct hvc {
 /* Put what is there to read into the driver's buffers. */
 static void receive(struct hvc *hvc)
 {
-	struct virtq *vq = &hvc->virtio.queue[RX].vq;
+	struct virtio_queue *queue = &hvc->virtio.queue[RX];
+	struct virtq *vq = &queue->vq;
 	struct iovec iov[QUEUE_SIZE];
 	uint8_t bytes[512];
 	bool given = false;
 
 	while (__atomic_load_n(&hvc->running, __ATOMIC_RELAXED)) {
 		struct virtq_chain chain = { .iov = iov, .room = ARRAY_SIZE(iov) };
-		int r = virtq_pop(vq, &chain);
+		int r = virtio_pop(&hvc->virtio, queue, &chain);
 		size_t n;
 
-		if (r < 0)
-			virtio_fail(&hvc->virtio, vq->broken);
 		if (r <= 0) {
 			if (!r && virtq_want_kicks(vq, true))
 				continue;
@@ -98,8 +97,8 @@ static void receive(struct hvc *hvc)
 		virtq_push(vq, &chain, (uint32_t)n);
 		given = true;
 	}
-	if (given && virtq_should_notify(vq))
-		virtio_notify(&hvc->virtio, RX);
+	if (given)
+		virtio_pushed(&hvc->virtio, queue);
 }
 
 /* Is all of the chain out? If not, hvc->sent says how much is. */
@@ -129,16 +128,15 @@ static bool send_chain(struct hvc *hvc, const struct virtq_chain *chain)
 
 static void send(struct hvc *hvc)
 {
-	struct virtq *vq = &hvc->virtio.queue[TX].vq;
+	struct virtio_queue *queue = &hvc->virtio.queue[TX];
+	struct virtq *vq = &queue->vq;
 	struct iovec iov[QUEUE_SIZE];
 	bool taken = false;
 
 	while (__atomic_load_n(&hvc->running, __ATOMIC_RELAXED)) {
 		struct virtq_chain chain = { .iov = iov, .room = ARRAY_SIZE(iov) };
-		int r = virtq_pop(vq, &chain);
+		int r = virtio_pop(&hvc->virtio, queue, &chain);
 
-		if (r < 0)
-			virtio_fail(&hvc->virtio, vq->broken);
 		if (r <= 0) {
 			if (!r && virtq_want_kicks(vq, true))
 				continue;
@@ -153,8 +151,8 @@ static void send(struct hvc *hvc)
 		virtq_push(vq, &chain, 0);
 		taken = true;
 	}
-	if (taken && virtq_should_notify(vq))
-		virtio_notify(&hvc->virtio, TX);
+	if (taken)
+		virtio_pushed(&hvc->virtio, queue);
 }
 
 static void serve(struct hvc *hvc, void (*what)(struct hvc *hvc))

@@ -248,7 +248,7 @@ void net_control(struct net_device *net, struct virtio_queue *queue)
 	int r;
 
 	do {
-		while ((r = virtq_pop(&queue->vq, &chain)) > 0) {
+		while ((r = virtio_pop(&net->virtio, queue, &chain)) > 0) {
 			ack = VIRTIO_NET_ERR;
 			command.bytes = chain.read_bytes < 2 ? 0 : chain.read_bytes - 2;
 			if (chain.read_bytes >= 2 && command.bytes <= sizeof(command.data)) {
@@ -262,13 +262,10 @@ void net_control(struct net_device *net, struct virtio_queue *queue)
 			virtq_push(&queue->vq, &chain,
 				   (uint32_t)iov_write(iov + chain.nr_read, chain.nr_write, 0, &ack, 1));
 		}
-		if (r < 0) {
-			virtio_fail(&net->virtio, queue->vq.broken);
+		if (r < 0)
 			return;
-		}
 	} while (virtq_want_kicks(&queue->vq, true));
-	if (virtq_should_notify(&queue->vq))
-		virtio_notify(&net->virtio, (unsigned int)(queue - net->virtio.queue));
+	virtio_pushed(&net->virtio, queue);
 }
 
 /* --- The device ----------------------------------------------------------------------------- */

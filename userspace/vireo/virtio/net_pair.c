@@ -39,10 +39,13 @@ static void watch(struct net_pair *pair, int op, int fd, uint32_t events, enum s
 	epoll_ctl(pair->epoll, op, fd, &event);
 }
 
-static void signal_queue(struct net_pair *pair, struct virtio_queue *queue)
+static int pop(struct net_pair *pair, struct virtio_queue *queue, struct virtq_chain *chain)
 {
-	if (virtq_should_notify(&queue->vq))
-		virtio_notify(&pair->net->virtio, (unsigned int)(queue - pair->net->virtio.queue));
+	int r = virtio_pop(&pair->net->virtio, queue, chain);
+
+	if (r < 0)
+		pair->dead = true;
+	return r;
 }
 
 /* --- Receiving ------------------------------------------------------------------------------ */
@@ -50,20 +53,14 @@ static void signal_queue(struct net_pair *pair, struct virtio_queue *queue)
 /* Take buffers ahead until they hold @want bytes, or there are no more. */
 static void take_buffers(struct net_pair *pair, size_t want)
 {
-	struct virtq *vq = &pair->rx->vq;
-
 	while (pair->room < want && pair->nr_chains < NET_RING && pair->nr_iov + NET_RING <= NET_SEGMENTS) {
 		struct virtq_chain *chain = &pair->chain[pair->nr_chains];
-		int r;
 
 		if (pair->nr_chains && !pair->mergeable)
 			return;
 		chain->iov = pair->iov + pair->nr_iov;
 		chain->room = NET_RING;
-		r = virtq_pop(vq, chain);
-		if (r < 0)
-			fail(pair, vq->broken);
-		if (r <= 0)
+		if (pop(pair, pair->rx, chain) <= 0)
 			return;
 		if (chain->nr_read || chain->write_bytes < NET_HEADER_BYTES) {
 			fail(pair, "a receive buffer is for reading, or has no room for a header");
@@ -241,7 +238,7 @@ static bool receive(struct net_pair *pair)
 		}
 	}
 	if (pair->rx_used)
-		signal_queue(pair, pair->rx);
+		virtio_pushed(&pair->net->virtio, pair->rx);
 	pair->rx_used = false;
 	if (pair->dead)
 		return false;
@@ -298,9 +295,7 @@ static bool transmit(struct net_pair *pair)
 
 	virtq_want_kicks(vq, false);
 	for (i = 0; i < TX_BATCH; i++) {
-		r = virtq_pop(vq, &chain);
-		if (r < 0)
-			fail(pair, vq->broken);
+		r = pop(pair, pair->tx, &chain);
 		if (r <= 0)
 			break;
 		if (send_chain(pair, &chain) == -EAGAIN && pair->link >= 0) {
@@ -311,7 +306,7 @@ static bool transmit(struct net_pair *pair)
 		virtq_push(vq, &chain, 0);
 	}
 	if (i)
-		signal_queue(pair, pair->tx);
+		virtio_pushed(&pair->net->virtio, pair->tx);
 	if (r)
 		return !pair->dead && !pair->tx_blocked;
 	pair->tx_pending = virtq_want_kicks(vq, true);

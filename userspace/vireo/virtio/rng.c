@@ -68,20 +68,16 @@ static void begin_period(struct rng *rng)
 /* Serve one buffer. Returns false if there is none, or nothing to put into it for now. */
 static bool serve_one(struct rng *rng)
 {
-	struct virtq *vq = &rng->virtio.queue[0].vq;
+	struct virtio_queue *queue = &rng->virtio.queue[0];
 	struct iovec iov[QUEUE_SIZE];
 	struct virtq_chain chain = { .iov = iov, .room = ARRAY_SIZE(iov) };
 	uint8_t bytes[CHUNK];
 	size_t want;
 	ssize_t n;
-	int r;
 
 	if (rng->rate && !rng->left)
 		return false;
-	r = virtq_pop(vq, &chain);
-	if (r < 0)
-		virtio_fail(&rng->virtio, vq->broken);
-	if (r <= 0)
+	if (virtio_pop(&rng->virtio, queue, &chain) <= 0)
 		return false;
 	want = chain.write_bytes < sizeof(bytes) ? (size_t)chain.write_bytes : sizeof(bytes);
 	if (rng->rate && want > rng->left)
@@ -91,9 +87,8 @@ static bool serve_one(struct rng *rng)
 		n = 0;
 	iov_write(iov + chain.nr_read, chain.nr_write, 0, bytes, (size_t)n);
 	rng->left -= rng->rate ? (uint64_t)n : 0;
-	virtq_push(vq, &chain, (uint32_t)n);
-	if (virtq_should_notify(vq))
-		virtio_notify(&rng->virtio, 0);
+	virtq_push(&queue->vq, &chain, (uint32_t)n);
+	virtio_pushed(&rng->virtio, queue);
 	return true;
 }
 

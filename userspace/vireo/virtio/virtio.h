@@ -130,6 +130,23 @@ static inline void virtio_fail(struct virtio_device *dev, const char *why)
 	dev->transport_ops->fail(dev, why);
 }
 
+/* virtq_pop(); where it finds the queue broken, the device has failed */
+static inline int virtio_pop(struct virtio_device *dev, struct virtio_queue *queue, struct virtq_chain *chain)
+{
+	int r = virtq_pop(&queue->vq, chain);
+
+	if (r < 0)
+		virtio_fail(dev, queue->vq.broken);
+	return r;
+}
+
+/* After pushes: signal a queue if the driver wants that */
+static inline void virtio_pushed(struct virtio_device *dev, struct virtio_queue *queue)
+{
+	if (virtq_should_notify(&queue->vq))
+		virtio_notify(dev, (unsigned int)(queue - dev->queue));
+}
+
 static inline bool virtio_has(const struct virtio_device *dev, unsigned int feature)
 {
 	return dev->features >> feature & 1;
