@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rig.h"
+#include "../vireo/util.h"
 
 static int send_msi(void *host, uint64_t address, uint32_t data)
 {
@@ -107,6 +108,35 @@ void rig_destroy(struct rig *rig)
 {
 	board_destroy(&rig->board);
 	memory_free(&rig->memory);
+}
+
+static struct rig *carrier(const struct virtio_device *dev)
+{
+	return container_of(dev->board, struct rig, board);
+}
+
+static void carry_notify(struct virtio_device *dev, unsigned int queue)
+{
+	__atomic_fetch_add(&carrier(dev)->notified[queue], 1, __ATOMIC_RELEASE);
+}
+
+static void carry_config_changed(struct virtio_device *dev)
+{
+	__atomic_fetch_add(&carrier(dev)->changes, 1, __ATOMIC_RELEASE);
+}
+
+static void carry_fail(struct virtio_device *dev, const char *why)
+{
+	carrier(dev)->why = why;
+	__atomic_fetch_add(&carrier(dev)->failures, 1, __ATOMIC_RELEASE);
+}
+
+static const struct virtio_transport_ops carry_ops = { carry_notify, carry_config_changed, carry_fail };
+
+void rig_carry(struct rig *rig, struct virtio_device *dev)
+{
+	dev->board = &rig->board;
+	dev->transport_ops = &carry_ops;
 }
 
 static void set_line(void *opaque, unsigned int line, bool level)

@@ -5,6 +5,7 @@
 
 #include "../vireo/board.h"
 #include "../vireo/memory.h"
+#include "../vireo/virtio/virtio.h"
 
 #define RIG_MSIS 64
 #define RIG_DOORBELLS 8
@@ -34,6 +35,10 @@ struct rig_msi {
  * @doorbell: ioeventfds that are set
  * @nr_doorbells: how many; RIG_DOORBELLS fit
  * @doorbell_errors: some that were removed and were not there
+ * @notified: signals of each queue of the device that rig_carry() got; these come from the device's threads
+ * @changes: of its configuration
+ * @failures: how often it needed a reset
+ * @why: the last time
  */
 struct rig {
 	struct board board;
@@ -54,6 +59,10 @@ struct rig {
 	struct { int fd; uint64_t addr; } doorbell[RIG_DOORBELLS];
 	unsigned int nr_doorbells;
 	unsigned int doorbell_errors;
+	unsigned int notified[VIRTIO_QUEUES_MAX];
+	unsigned int changes;
+	unsigned int failures;
+	const char *why;
 };
 
 /* PCI configuration space by mechanism 1 */
@@ -62,6 +71,8 @@ void rig_pci_write(struct rig *rig, unsigned int slot, unsigned int offset, unsi
 		   uint32_t value);
 void rig_init(struct rig *rig, uint64_t memory);
 void rig_destroy(struct rig *rig);
+/* Be the transport of a virtio device */
+void rig_carry(struct rig *rig, struct virtio_device *dev);
 void rig_lines(struct rig *rig);
 void rig_advance(struct rig *rig, uint64_t ns);
 void rig_out(struct rig *rig, uint16_t port, uint8_t value);

@@ -29,28 +29,6 @@ static struct rig rig;
 static struct virtio_device *dev;
 static struct balloon *balloon;
 static struct ring ring[QUEUES];
-static unsigned int changes, failed;
-
-static void notify(struct virtio_device *device, unsigned int queue)
-{
-	(void)device;
-	(void)queue;
-}
-
-static void config_changed(struct virtio_device *device)
-{
-	(void)device;
-	changes++;
-}
-
-static void fail(struct virtio_device *device, const char *why)
-{
-	(void)device;
-	(void)why;
-	__atomic_fetch_add(&failed, 1, __ATOMIC_RELEASE);
-}
-
-static const struct virtio_transport_ops transport_ops = { notify, config_changed, fail };
 
 static void start(void)
 {
@@ -84,11 +62,9 @@ static void build(uint64_t features)
 	rig_init(&rig, BYTES);
 	balloon = balloon_new(&rig.memory, BYTES, true, true);
 	dev = balloon_device(balloon);
-	dev->transport_ops = &transport_ops;
+	rig_carry(&rig, dev);
 	dev->features = features;
 	dev->running = false;
-	failed = 0;
-	changes = 0;
 	for (i = 0; i < dev->nr_queues; i++)
 		dev->queue[i].kick = eventfd(0, EFD_NONBLOCK);
 	for (i = 0; i < QUEUES; i++)
@@ -127,7 +103,7 @@ static bool comes_back(unsigned int queue)
 	for (n = 0; n < 30000; n++) {
 		if (ring_get_used(&ring[queue], &id, &len))
 			return true;
-		if (__atomic_load_n(&failed, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&rig.failures, __ATOMIC_ACQUIRE))
 			return false;
 		usleep(1000);
 	}
@@ -203,7 +179,7 @@ static void test_inflate(void)
 	ok(resident(PAGES), "is none");
 	ok(give(0, PFNS, 16, true), "a buffer to be written");
 	ok(resident(PAGES), "has no numbers");
-	ok(!give(0, BYTES, 16, false) && failed, "a buffer outside of memory breaks the queue");
+	ok(!give(0, BYTES, 16, false) && rig.failures, "a buffer outside of memory breaks the queue");
 	destroy();
 }
 
@@ -215,7 +191,7 @@ static void test_config(void)
 	is(config(0), 0, "nothing is wanted");
 	is(balloon_set(balloon, 48 * MIB), 0, "16 MiB are wanted");
 	is(config(0), 16 * MIB / 4096, "and the guest is told");
-	is(changes, 1, "at once");
+	is(rig.changes, 1, "at once");
 	is(balloon_set(balloon, 65 * MIB), (uint64_t)-34, "more than there is");
 	is(config(0), 16 * MIB / 4096, "changes nothing");
 	set_config(ACTUAL, 100);

@@ -33,32 +33,8 @@
 static struct rig rig;
 static struct virtio_device *dev;
 static struct ring ring[QUEUES];
-static unsigned int notified[QUEUES], failed;
-static const char *why_failed;
 static uint8_t *data;
 static char image[] = "/tmp/vireo-blk-XXXXXX";
-
-/* ---- A transport ---- */
-
-static void notify(struct virtio_device *device, unsigned int queue)
-{
-	(void)device;
-	__atomic_fetch_add(&notified[queue], 1, __ATOMIC_RELAXED);
-}
-
-static void config_changed(struct virtio_device *device)
-{
-	(void)device;
-}
-
-static void fail(struct virtio_device *device, const char *why)
-{
-	(void)device;
-	why_failed = why;
-	__atomic_fetch_add(&failed, 1, __ATOMIC_RELEASE);
-}
-
-static const struct virtio_transport_ops transport_ops = { notify, config_changed, fail };
 
 /* ---- A backend that does what it is told ---- */
 
@@ -205,7 +181,7 @@ static void reset(uint64_t features, unsigned int flags)
 	for (i = 0; i < dev->nr_queues; i++)
 		virtq_stop(&dev->queue[i].vq);
 	dev->class->reset(dev);
-	failed = 0;
+	rig.failures = 0;
 	start(features, flags);
 }
 
@@ -214,9 +190,8 @@ static void create(struct block *block, const struct blk_options *options)
 	rig_init(&rig, DATA + DATA_BYTES);
 	if (blk_create(&rig.board, block, options, &dev))
 		abort();
-	dev->transport_ops = &transport_ops;
+	rig_carry(&rig, dev);
 	data = memory_ptr(&rig.memory, DATA, DATA_BYTES);
-	failed = 0;
 }
 
 static void destroy(void)
@@ -415,12 +390,12 @@ static void test_random(unsigned int flags, const char *what)
 	}
 	is(bad, 0, "%s: %u writes, %u reads, %u times zeroes", what, requests[0], requests[1], requests[2]);
 	is(wrong_len, 0, "%s: lengths", what);
-	ok(notified[0], "%s: the driver is notified", what);
+	ok(rig.notified[0], "%s: the driver is notified", what);
 	is(run(VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), VIRTIO_BLK_S_OK, "%s: a flush", what);
 	fd = open(image, O_RDONLY);
 	ok(read(fd, disk, sizeof(disk)) == sizeof(disk) && !memcmp(disk, model, sizeof(disk)), "%s: the image", what);
 	close(fd);
-	is(failed, 0, "%s: no complaint", what);
+	is(rig.failures, 0, "%s: no complaint", what);
 	destroy();
 }
 
@@ -497,7 +472,7 @@ static void test_malformed(void)
 	is(run(VIRTIO_BLK_T_WRITE_ZEROES, 0, 32, 0, NULL), VIRTIO_BLK_S_IOERR, "a good range and a bad one");
 	for (i = 0; i < ARRAY_SIZE(fake.ops); i++)
 		is(fake.ops[i], 0, "nothing of that reaches the backend");
-	is(failed, 0, "and the device goes on");
+	is(rig.failures, 0, "and the device goes on");
 	destroy();
 
 	create(file_block(true), &plain);
@@ -514,9 +489,9 @@ static void wait_failed(const char *what)
 {
 	unsigned int i;
 
-	for (i = 0; i < 20000 && !__atomic_load_n(&failed, __ATOMIC_ACQUIRE); i++)
+	for (i = 0; i < 20000 && !__atomic_load_n(&rig.failures, __ATOMIC_ACQUIRE); i++)
 		usleep(500);
-	is(failed, 1, "%s needs a reset", what);
+	is(rig.failures, 1, "%s needs a reset", what);
 }
 
 /* What has no place for a status */
@@ -551,7 +526,7 @@ static void test_broken(void)
 	req.at = 1ULL << 40;
 	submit(&req, 0, 1, false);
 	wait_failed("a request outside of memory");
-	ok(why_failed, "and says why");
+	ok(rig.why, "and says why");
 	reset(all, RING_PACKED);
 	is(run(VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), VIRTIO_BLK_S_OK, "after it, it works");
 	destroy();

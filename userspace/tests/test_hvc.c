@@ -25,29 +25,7 @@
 static struct rig rig;
 static struct virtio_device *dev;
 static struct ring ring[2];
-static unsigned int notified[2], failed, changed;
 static int pty = -1;		/* the user's end */
-
-static void notify(struct virtio_device *device, unsigned int queue)
-{
-	(void)device;
-	__atomic_fetch_add(&notified[queue], 1, __ATOMIC_RELEASE);
-}
-
-static void config_changed(struct virtio_device *device)
-{
-	(void)device;
-	changed++;
-}
-
-static void fail(struct virtio_device *device, const char *why)
-{
-	(void)device;
-	(void)why;
-	__atomic_fetch_add(&failed, 1, __ATOMIC_RELEASE);
-}
-
-static const struct virtio_transport_ops transport_ops = { notify, config_changed, fail };
 
 static int make(const char *text)
 {
@@ -112,8 +90,7 @@ static void set_up(const char *where)
 	}
 	if (!dev)
 		abort();
-	dev->transport_ops = &transport_ops;
-	failed = 0;
+	rig_carry(&rig, dev);
 }
 
 static void start(unsigned int flags)
@@ -236,8 +213,8 @@ static void test_input(void)
 	kick(RX);
 	len = wait_used(RX);
 	ok(len == 3 && !memcmp(at, "efg", 3), "the rest goes into the next");
-	ok(__atomic_load_n(&notified[RX], __ATOMIC_ACQUIRE) > 0, "and the driver was told");
-	is(failed, 0, "nothing failed");
+	ok(__atomic_load_n(&rig.notified[RX], __ATOMIC_ACQUIRE) > 0, "and the driver was told");
+	is(rig.failures, 0, "nothing failed");
 	tear_down();
 }
 
@@ -317,16 +294,16 @@ static void test_rest(void)
 	outside.gpa = BYTES;
 	ring_add(&ring[TX], &outside, 1, false);
 	kick(TX);
-	is(failed, 1, "a bad ring makes it fail");
+	is(rig.failures, 1, "a bad ring makes it fail");
 	dev->class->stop(dev);
 	dev->class->reset(dev);
-	failed = 0;
+	rig.failures = 0;
 	start(0);
 	outside.gpa = DATA;
 	ring_add(&ring[TX], &outside, 1, false);
 	kick(TX);
 	is(wait_used(TX), 0, "after a reset it works");
-	is(failed, 0, "and has not failed");
+	is(rig.failures, 0, "and has not failed");
 	tear_down();
 	ok(read(fd, &byte, 1) == 1 && byte == '!', "the emergency character is out");
 	close(fd);

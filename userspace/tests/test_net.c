@@ -28,33 +28,9 @@ static struct rig rig;
 static struct net_device *net;
 static struct virtio_device *dev;
 static struct ring ring[QUEUES];
-static unsigned int failed, config_changes;
 static uint8_t *data;
 static uint64_t data_used;
 static const uint8_t card[6] = { 2, 0, 0, 0, 0, 1 };
-
-/* ---- A transport ---- */
-
-static void notify(struct virtio_device *device, unsigned int queue)
-{
-	(void)device;
-	(void)queue;
-}
-
-static void config_changed(struct virtio_device *device)
-{
-	(void)device;
-	__atomic_fetch_add(&config_changes, 1, __ATOMIC_RELEASE);
-}
-
-static void fail(struct virtio_device *device, const char *why)
-{
-	(void)device;
-	(void)why;
-	__atomic_fetch_add(&failed, 1, __ATOMIC_RELEASE);
-}
-
-static const struct virtio_transport_ops transport_ops = { notify, config_changed, fail };
 
 /* ---- A backend: what the device sends comes out of @far, what is put in there it receives ---- */
 
@@ -151,8 +127,6 @@ static void setup(uint64_t features, unsigned int ring_flags, bool peer)
 	rig_init(&rig, 8 << 20);
 	data = memory_ptr(&rig.memory, DATA, DATA_BYTES);
 	data_used = 0;
-	failed = 0;
-	config_changes = 0;
 	memset(&fake, 0, sizeof(fake));
 	fake_ops = (struct net_backend_ops){
 		.start = fake_start, .fd = fake_fd, .receive = fake_receive, .send = fake_send,
@@ -168,8 +142,7 @@ static void setup(uint64_t features, unsigned int ring_flags, bool peer)
 	if (net_device_create(&fake.backend, card, &net))
 		abort();
 	dev = &net->virtio;
-	dev->board = &rig.board;
-	dev->transport_ops = &transport_ops;
+	rig_carry(&rig, dev);
 	start_with(features, ring_flags);
 }
 
@@ -334,7 +307,7 @@ static void test_headers(void)
 	is(recv(fake.far[0], got, sizeof(got), MSG_DONTWAIT), -1, "frames too short and too long are dropped");
 	transmit(frame, NET_HEADER_BYTES + NET_ETH_BYTES);
 	is(recv(fake.far[0], got, sizeof(got), MSG_DONTWAIT), NET_HEADER_BYTES + NET_ETH_BYTES, "the shortest goes");
-	is(failed, 0, "none of them is the end of the device");
+	is(rig.failures, 0, "none of them is the end of the device");
 	teardown();
 	setup(BASE, 0, false);
 	make_frame(frame, 100, 1);
@@ -388,7 +361,7 @@ static void test_receive(unsigned int flags)
 		same &= !memcmp(data + at[i] + (i ? 0 : 12), frame + off + (i ? 0 : 12), len - (i ? 0 : 12));
 	}
 	ok(same && off == sizeof(frame), "and then arrives");
-	is(failed, 0, "no failure");
+	is(rig.failures, 0, "no failure");
 
 	/* A stop gives back what was taken ahead; nothing is lost or comes twice. */
 	for (i = 0; i < 8; i++)
@@ -429,16 +402,16 @@ static void test_whole_buffers(void)
 	setup(BASE, 0, false);
 	give(0, NET_HEADER_BYTES - 1);
 	arrive(frame, 100);
-	until(__atomic_load_n(&failed, __ATOMIC_ACQUIRE));
-	is(failed, 1, "a buffer without room for a header breaks the device");
+	until(__atomic_load_n(&rig.failures, __ATOMIC_ACQUIRE));
+	is(rig.failures, 1, "a buffer without room for a header breaks the device");
 	teardown();
 	setup(BASE, 0, false);
 	if (ring_add(&ring[0], &(struct ring_buf){ DATA, 2000, false }, 1, false) < 0)
 		abort();
 	kick(0);
 	arrive(frame, 100);
-	until(__atomic_load_n(&failed, __ATOMIC_ACQUIRE));
-	is(failed, 1, "and one that cannot be written");
+	until(__atomic_load_n(&rig.failures, __ATOMIC_ACQUIRE));
+	is(rig.failures, 1, "and one that cannot be written");
 	teardown();
 }
 
@@ -538,7 +511,7 @@ static void test_control(void)
 	is(command(table, sizeof(table)), 0, "more addresses than there is room for");
 	ok(HEARS(2, 7, 7, 7, 7, 7), "all unicasts, then");
 	ok(!HEARS(1, 0, 0x5e, 0, 0, 7), "the multicasts are another list");
-	is(failed, 0, "nothing has failed");
+	is(rig.failures, 0, "nothing has failed");
 	teardown();
 }
 
@@ -622,8 +595,8 @@ static void test_link(void)
 	is(dev->class->start(dev), 0, "it can start without one");
 	dev->class->config_read(dev);
 	is(dev->config[6], 0, "and says so");
-	is(config_changes, 1, "which is a change");
-	until(__atomic_load_n(&config_changes, __ATOMIC_ACQUIRE) == 2);
+	is(rig.changes, 1, "which is a change");
+	until(__atomic_load_n(&rig.changes, __ATOMIC_ACQUIRE) == 2);
 	dev->class->config_read(dev);
 	is(dev->config[6], VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE, "up again: the driver shall announce itself");
 	is(fake.revivals, 2, "at the second attempt");
