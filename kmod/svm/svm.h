@@ -183,16 +183,17 @@ static inline u64 svm_db_cause(const struct vmcb *vmcb)
 	return cause;
 }
 
+/* The operations of backend.h, each in the file of its subject. */
+#define SVM_DECLARE(ret, op, proto, args) ret svm_##op proto;
+VIREO_BACKEND_OPS(SVM_DECLARE)
+#undef SVM_DECLARE
+
 /* caps.c */
 int svm_probe(struct vireo_caps *caps, bool nested_paging);
 /* Does this CPU have what the one that was probed has? */
 bool svm_check_cpu(void);
 
 /* cpu.c */
-int svm_setup(void);
-void svm_teardown(void);
-int svm_cpu_enable(bool shared);
-void svm_cpu_disable(bool shared);
 extern phys_addr_t svm_iopm_pa;
 /* Guests run at the rate of the host's TSC; put the old ratio back. */
 void svm_plain_tsc_ratio(struct svm_cpu *cpu);
@@ -209,65 +210,11 @@ DECLARE_STATIC_KEY_FALSE(svm_shadow_lost);
 int svm_find_quirks(void);
 struct vireo_vcpu *svm_take_xcr0(struct vireo_vcpu *vcpu);
 
-/* vcpu.c */
-int svm_vm_create(struct vireo_vm *vm);
-void svm_vm_destroy(struct vireo_vm *vm);
-int svm_vcpu_create(struct vireo_vcpu *vcpu);
-void svm_vcpu_destroy(struct vireo_vcpu *vcpu);
-void svm_vcpu_load(struct vireo_vcpu *vcpu, bool moved);
-void svm_vcpu_put(struct vireo_vcpu *vcpu);
-void svm_sync_host(struct vireo_vcpu *vcpu);
-void svm_set_root(struct vireo_vcpu *vcpu);
-void svm_flush(struct vireo_vcpu *vcpu);
-void svm_vm_flush_free(struct vireo_vm *vm);
-void svm_write_tsc_offset(struct vireo_vcpu *vcpu);
-void svm_msr_intercept(struct vireo_vcpu *vcpu, u32 index, bool read, bool write);
-void svm_dump(struct vireo_vcpu *vcpu);
-
-/* enter.c */
-void svm_enter(struct vireo_vcpu *vcpu);
-
 /* regs.c */
-void svm_read_regs(struct vireo_vcpu *vcpu, u32 which);
 void svm_write_regs(struct vireo_vcpu *vcpu);
-void svm_read_mode(struct vireo_vcpu *vcpu, struct vireo_mode *mode);
-void svm_get_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr, struct vireo_segment *seg);
-void svm_set_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr,
-		     const struct vireo_segment *seg);
-void svm_get_table(struct vireo_vcpu *vcpu, bool idt, struct vireo_table *table);
-void svm_set_table(struct vireo_vcpu *vcpu, bool idt, const struct vireo_table *table);
-u64 svm_get_cr(struct vireo_vcpu *vcpu, int nr);
-void svm_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value);
-u64 svm_get_efer(struct vireo_vcpu *vcpu);
-void svm_set_efer(struct vireo_vcpu *vcpu, u64 value);
-int svm_get_msr(struct vireo_vcpu *vcpu, u32 index, u64 *data);
-int svm_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data);
-void svm_dr_load(struct vireo_vcpu *vcpu);
-void svm_dr_save(struct vireo_vcpu *vcpu);
-u64 svm_get_dr7(struct vireo_vcpu *vcpu);
-void svm_set_dr7(struct vireo_vcpu *vcpu, u64 value);
 struct vireo_vcpu *svm_host_breakpoints(struct vireo_vcpu *vcpu);
 
 /* event.c */
-int svm_skip(struct vireo_vcpu *vcpu);
-u8 svm_get_shadow(struct vireo_vcpu *vcpu);
-void svm_set_shadow(struct vireo_vcpu *vcpu, u8 shadow);
-void svm_inject(struct vireo_vcpu *vcpu);
-void svm_cancel(struct vireo_vcpu *vcpu);
-bool svm_runnable(struct vireo_vcpu *vcpu);
-void svm_step(struct vireo_vcpu *vcpu);
-bool svm_irq_allowed(struct vireo_vcpu *vcpu);
-bool svm_nmi_allowed(struct vireo_vcpu *vcpu);
-void svm_irq_window(struct vireo_vcpu *vcpu, bool on);
-void svm_nmi_window(struct vireo_vcpu *vcpu, bool on);
-u32 svm_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode);
-u8 svm_get_tpr(struct vireo_vcpu *vcpu);
-void svm_set_tpr(struct vireo_vcpu *vcpu, u8 tpr, u8 wake);
-void svm_irq_request(struct vireo_vcpu *vcpu, u8 vector);
-void svm_irq_status(struct vireo_vcpu *vcpu, u8 requested, u8 served);
-void svm_eoi_exits(struct vireo_vcpu *vcpu, u32 word, u64 vectors);
-bool svm_get_nmi_mask(struct vireo_vcpu *vcpu);
-void svm_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
 /*
  * Before an entry with svm->work or registers to write.  False: do not enter, a window is
  * open and vcpu->exit says so.

@@ -286,12 +286,15 @@ static inline bool vmx_vmclear(u64 pa)
 }
 
 /* ------------------------------------------------------------------ */
+/* Operations of backend.h, each in the file of its subject              */
+
+#define VMX_DECLARE(ret, op, proto, args) ret vmx_##op proto;
+VIREO_BACKEND_OPS(VMX_DECLARE)
+#undef VMX_DECLARE
+
+/* ------------------------------------------------------------------ */
 /* cpu.c                                                                */
 
-int vmx_setup(void);
-void vmx_teardown(void);
-int vmx_cpu_enable(bool shared);
-void vmx_cpu_disable(bool shared);
 bool vmx_needs_l1d_flush(void);
 DECLARE_STATIC_KEY_FALSE(vmx_l1d_flush_key);
 void vmx_l1d_flush(void);
@@ -329,41 +332,7 @@ void vmx_invept(u64 eptp);
 void vmx_invvpid(u16 vpid);
 
 /* ------------------------------------------------------------------ */
-/* vcpu.c                                                               */
-
-int vmx_vm_create(struct vireo_vm *vm);
-void vmx_vm_destroy(struct vireo_vm *vm);
-int vmx_vcpu_create(struct vireo_vcpu *vcpu);
-void vmx_vcpu_destroy(struct vireo_vcpu *vcpu);
-void vmx_vcpu_load(struct vireo_vcpu *vcpu, bool moved);
-void vmx_vcpu_put(struct vireo_vcpu *vcpu);
-void vmx_set_root(struct vireo_vcpu *vcpu);
-void vmx_flush(struct vireo_vcpu *vcpu);
-void vmx_vm_flush_free(struct vireo_vm *vm);
-void vmx_write_tsc_offset(struct vireo_vcpu *vcpu);
-void vmx_msr_intercept(struct vireo_vcpu *vcpu, u32 index, bool read, bool write);
-
-/* ------------------------------------------------------------------ */
-/* regs.c                                                               */
-
-void vmx_read_regs(struct vireo_vcpu *vcpu, u32 which);
-void vmx_read_mode(struct vireo_vcpu *vcpu, struct vireo_mode *mode);
-void vmx_get_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr, struct vireo_segment *seg);
-void vmx_set_segment(struct vireo_vcpu *vcpu, enum vireo_seg nr, const struct vireo_segment *seg);
-void vmx_get_table(struct vireo_vcpu *vcpu, bool idt, struct vireo_table *table);
-void vmx_set_table(struct vireo_vcpu *vcpu, bool idt, const struct vireo_table *table);
-u64 vmx_get_cr(struct vireo_vcpu *vcpu, int nr);
-void vmx_set_cr(struct vireo_vcpu *vcpu, int nr, u64 value);
-u64 vmx_get_efer(struct vireo_vcpu *vcpu);
-void vmx_set_efer(struct vireo_vcpu *vcpu, u64 value);
-int vmx_get_msr(struct vireo_vcpu *vcpu, u32 index, u64 *data);
-int vmx_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data);
-void vmx_dr_load(struct vireo_vcpu *vcpu);
-void vmx_dr_save(struct vireo_vcpu *vcpu);
-u64 vmx_get_dr7(struct vireo_vcpu *vcpu);
-void vmx_set_dr7(struct vireo_vcpu *vcpu, u64 value);
-
-/* check.c */
+/* check.c                                                              */
 
 /**
  * struct vmx_entry_state - what decides whether the processor enters a state
@@ -384,7 +353,6 @@ struct vmx_entry_state {
  * Pure, for tests.
  */
 bool vmx_state_enters(const struct vmx_entry_state *s);
-bool vmx_runnable(struct vireo_vcpu *vcpu);
 
 /* After a change of what vmx_runnable() looks at; the interpreter looks by itself. */
 static inline void vmx_state_changed(struct vireo_vcpu *vcpu)
@@ -392,6 +360,9 @@ static inline void vmx_state_changed(struct vireo_vcpu *vcpu)
 	if (unlikely(!vmx_caps.unrestricted) && !vcpu->interpret)
 		vireo_request_set(vcpu, VIREO_REQ_INTERPRET);
 }
+
+/* ------------------------------------------------------------------ */
+/* regs.c                                                               */
 
 /* For enter.c: masks and controls that follow CPUID; the PDPTEs, false if a page is not there. */
 void vmx_update_exceptions(struct vireo_vcpu *vcpu);	/* vcpu.c */
@@ -430,18 +401,6 @@ static __always_inline u64 vmx_rflags(struct vireo_vcpu *vcpu)
 /* ------------------------------------------------------------------ */
 /* event.c                                                              */
 
-int vmx_skip(struct vireo_vcpu *vcpu);
-u8 vmx_get_shadow(struct vireo_vcpu *vcpu);
-void vmx_set_shadow(struct vireo_vcpu *vcpu, u8 shadow);
-void vmx_inject(struct vireo_vcpu *vcpu);
-void vmx_cancel(struct vireo_vcpu *vcpu);
-bool vmx_irq_allowed(struct vireo_vcpu *vcpu);
-bool vmx_nmi_allowed(struct vireo_vcpu *vcpu);
-void vmx_irq_window(struct vireo_vcpu *vcpu, bool on);
-void vmx_nmi_window(struct vireo_vcpu *vcpu, bool on);
-bool vmx_get_nmi_mask(struct vireo_vcpu *vcpu);
-void vmx_set_nmi_mask(struct vireo_vcpu *vcpu, bool on);
-
 /* For enter.c */
 void vmx_fix_step(struct vireo_vcpu *vcpu);
 /* A delivery that an exit broke off becomes vcpu->event again. */
@@ -450,22 +409,12 @@ void vmx_recover_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_len
 /* ------------------------------------------------------------------ */
 /* apic.c                                                               */
 
-u32 vmx_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode);
-u8 vmx_get_tpr(struct vireo_vcpu *vcpu);
-void vmx_set_tpr(struct vireo_vcpu *vcpu, u8 tpr, u8 wake);
-void vmx_irq_request(struct vireo_vcpu *vcpu, u8 vector);
-void vmx_irq_status(struct vireo_vcpu *vcpu, u8 requested, u8 served);
-void vmx_eoi_exits(struct vireo_vcpu *vcpu, u32 word, u64 vectors);
 /* For enter.c: is TPR below the threshold, with which the entry would fail? */
 bool vmx_tpr_below(struct vireo_vcpu *vcpu);
 
 /* ------------------------------------------------------------------ */
-/* enter.c, dump.c                                                      */
+/* switch.S                                                             */
 
-void vmx_sync_host(struct vireo_vcpu *vcpu);
-void vmx_step(struct vireo_vcpu *vcpu);
-void vmx_enter(struct vireo_vcpu *vcpu);
-void vmx_dump(struct vireo_vcpu *vcpu);
-extern const u8 vireo_vmx_exit[];	/* switch.S */
+extern const u8 vireo_vmx_exit[];
 
 #endif /* VIREO_VMX_H */
