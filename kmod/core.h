@@ -95,8 +95,20 @@ int vireo_insn_decode(struct vireo_vcpu *vcpu);
 
 void vireo_insn_setup(struct vireo_vcpu *vcpu);
 
-/* exit.c: a hypercall for the launcher into the run page; its answer goes to RAX. */
-void vireo_hypercall_post(struct vireo_vcpu *vcpu);
+/* exit.c */
+
+/**
+ * vireo_hypercall() - carry a hypercall out
+ * @vcpu: vCPU, own thread; interrupts on or off
+ * @mode: its mode
+ *
+ * Return: VIREO_RESUME: RAX has the answer; VIREO_USER: it is in the run page, the answer goes to RAX later;
+ * VIREO_SLOW: as of a handler.
+ */
+enum vireo_action vireo_hypercall(struct vireo_vcpu *vcpu, const struct vireo_mode *mode);
+
+/* What CPUID does to the registers. */
+void vireo_cpuid_regs(struct vireo_vcpu *vcpu);
 
 /* interpret.c */
 
@@ -222,5 +234,14 @@ int vireo_check_event(const struct vireo_event *event);
 /* time */
 void vireo_tsc_write(struct vireo_vcpu *vcpu, u64 value);
 u64 vireo_tsc_read(struct vireo_vcpu *vcpu);
+
+/* What RDTSC does to the registers. */
+static inline void vireo_tsc_regs(struct vireo_vcpu *vcpu)
+{
+	u64 tsc = vireo_tsc_read(vcpu);
+
+	vcpu->gpr[VIREO_RAX] = (u32)tsc;
+	vcpu->gpr[VIREO_RDX] = tsc >> 32;
+}
 
 #endif /* VIREO_CORE_H */

@@ -92,8 +92,7 @@ static enum vireo_action vireo_exit_exception(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-/* A leaf with subleaves, or none that is there. */
-static noinline void vireo_cpuid_odd(struct vireo_vcpu *vcpu)
+noinline void vireo_cpuid_regs(struct vireo_vcpu *vcpu)
 {
 	u32 eax = vcpu->gpr[VIREO_RAX], ebx, ecx = vcpu->gpr[VIREO_RCX], edx;
 
@@ -119,7 +118,8 @@ enum vireo_action vireo_exit_cpuid(struct vireo_vcpu *vcpu)
 		vcpu->gpr[VIREO_RCX] = e->ecx;
 		vcpu->gpr[VIREO_RDX] = e->edx;
 	} else {
-		vireo_cpuid_odd(vcpu);
+		/* A leaf with subleaves, or none that is there. */
+		vireo_cpuid_regs(vcpu);
 	}
 	vireo_step(vcpu);
 	return VIREO_RESUME;
@@ -148,7 +148,7 @@ static enum vireo_action vireo_hypercall_complete(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-void vireo_hypercall_post(struct vireo_vcpu *vcpu)
+static void vireo_hypercall_post(struct vireo_vcpu *vcpu)
 {
 	struct vireo_run *run = vcpu->run;
 
@@ -162,9 +162,30 @@ void vireo_hypercall_post(struct vireo_vcpu *vcpu)
 	vcpu->complete = vireo_hypercall_complete;
 }
 
+enum vireo_action vireo_hypercall(struct vireo_vcpu *vcpu, const struct vireo_mode *mode)
+{
+	u64 ret;
+
+	/* The numbers of the documented KVM ABI. */
+	if (vcpu->gpr[VIREO_RAX] < VIREO_HYPERCALL_USER) {
+		if (!vireo_paravirt_call(vcpu, mode, &ret))
+			return VIREO_SLOW;
+		vireo_set_gpr(vcpu, VIREO_RAX, ret);
+		return VIREO_RESUME;
+	}
+
+	/* Programs of the guest's user space may not reach the launcher. */
+	if (mode->cpl) {
+		vireo_set_gpr(vcpu, VIREO_RAX, -KVM_EPERM);
+		return VIREO_RESUME;
+	}
+	vireo_hypercall_post(vcpu);
+	return VIREO_USER;
+}
+
 enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 {
-	u64 nr = vcpu->gpr[VIREO_RAX], ret;
+	enum vireo_action action;
 	struct vireo_mode mode;
 	int r;
 
@@ -172,30 +193,17 @@ enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 	if (unlikely(r))
 		return vireo_not_ready(r);
 
-	/* The numbers of the documented KVM ABI; this one needs no answer. */
-	if (nr == KVM_HC_VAPIC_POLL_IRQ) {
+	/* The short way of what vireo_paravirt_call() answers alike, without the mode. */
+	if (vcpu->gpr[VIREO_RAX] == KVM_HC_VAPIC_POLL_IRQ) {
 		vireo_set_gpr(vcpu, VIREO_RAX, 0);
 		vireo_step(vcpu);
 		return VIREO_RESUME;
 	}
 	vireo_backend_read_mode(vcpu, &mode);
-	if (nr < VIREO_HYPERCALL_USER) {
-		if (!vireo_paravirt_call(vcpu, &mode, &ret))
-			return VIREO_SLOW;
-		vireo_set_gpr(vcpu, VIREO_RAX, ret);
+	action = vireo_hypercall(vcpu, &mode);
+	if (action != VIREO_SLOW)
 		vireo_step(vcpu);
-		return VIREO_RESUME;
-	}
-
-	/* Programs of the guest's user space may not reach the launcher. */
-	if (mode.cpl) {
-		vireo_set_gpr(vcpu, VIREO_RAX, -KVM_EPERM);
-		vireo_step(vcpu);
-		return VIREO_RESUME;
-	}
-	vireo_hypercall_post(vcpu);
-	vireo_step(vcpu);
-	return VIREO_USER;
+	return action;
 }
 
 static enum vireo_action vireo_rdmsr_complete(struct vireo_vcpu *vcpu)
@@ -553,13 +561,10 @@ static enum vireo_action vireo_exit_rdpmc(struct vireo_vcpu *vcpu)
 static enum vireo_action vireo_exit_rdtsc(struct vireo_vcpu *vcpu)
 {
 	int r = vireo_insn_ready(vcpu);
-	u64 tsc;
 
 	if (unlikely(r))
 		return vireo_not_ready(r);
-	tsc = vireo_tsc_read(vcpu);
-	vcpu->gpr[VIREO_RAX] = (u32)tsc;
-	vcpu->gpr[VIREO_RDX] = tsc >> 32;
+	vireo_tsc_regs(vcpu);
 	vireo_step(vcpu);
 	return VIREO_RESUME;
 }

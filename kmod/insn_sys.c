@@ -7,10 +7,8 @@
 #include <asm/debugreg.h>
 #include <asm/fpu/api.h>
 #include <asm/trapnr.h>
-#include <uapi/linux/kvm_para.h>
 
 #include "core.h"
-#include "paravirt.h"
 #include "insn.h"
 #include "interpret.h"
 #include "irq/irq.h"
@@ -297,25 +295,6 @@ int vireo_emu_set_vec(struct vireo_emu *e, u32 nr, const void *data, u32 len,
 /* ------------------------------------------------------------------ */
 /* Instructions                                                         */
 
-static void vireo_emu_cpuid(struct vireo_vcpu *vcpu)
-{
-	u32 eax = vcpu->gpr[VIREO_RAX], ebx, ecx = vcpu->gpr[VIREO_RCX], edx;
-
-	vireo_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	vcpu->gpr[VIREO_RAX] = eax;
-	vcpu->gpr[VIREO_RBX] = ebx;
-	vcpu->gpr[VIREO_RCX] = ecx;
-	vcpu->gpr[VIREO_RDX] = edx;
-}
-
-static void vireo_emu_rdtsc(struct vireo_vcpu *vcpu)
-{
-	u64 tsc = vireo_tsc_read(vcpu);
-
-	vcpu->gpr[VIREO_RAX] = (u32)tsc;
-	vcpu->gpr[VIREO_RDX] = tsc >> 32;
-}
-
 static int vireo_emu_rdtscp(struct vireo_emu *e)
 {
 	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
@@ -323,7 +302,7 @@ static int vireo_emu_rdtscp(struct vireo_emu *e)
 
 	if (!vcpu->caps.rdtscp)
 		return vireo_emu_trap(e, X86_TRAP_UD);
-	vireo_emu_rdtsc(vcpu);
+	vireo_tsc_regs(vcpu);
 	vireo_backend_get_msr(vcpu, MSR_TSC_AUX, &aux);
 	vcpu->gpr[VIREO_RCX] = (u32)aux;
 	return VIREO_EMU_OK;
@@ -342,23 +321,16 @@ static int vireo_emu_xsetbv(struct vireo_emu *e)
 	return VIREO_EMU_OK;
 }
 
-/* As vireo_exit_hypercall(). */
-static void vireo_emu_hypercall(struct vireo_vcpu *vcpu)
+static int vireo_emu_hypercall(struct vireo_emu *e)
 {
-	u64 nr = vcpu->gpr[VIREO_RAX], ret = 0;
+	struct vireo_vcpu *vcpu = vireo_emu_vcpu(e);
+	enum vireo_action action = vireo_hypercall(vcpu, &vcpu->mode);
 
-	if (nr == KVM_HC_VAPIC_POLL_IRQ) {
-		vcpu->gpr[VIREO_RAX] = 0;
-	} else if (nr < VIREO_HYPERCALL_USER) {
-		/* What would need interrupts on is only a hint. */
-		vireo_paravirt_call(vcpu, &vcpu->mode, &ret);
-		vcpu->gpr[VIREO_RAX] = ret;
-	} else if (vcpu->mode.cpl) {
-		vcpu->gpr[VIREO_RAX] = -KVM_EPERM;
-	} else {
-		vireo_hypercall_post(vcpu);
+	if (action == VIREO_SLOW)
+		return vireo_emu_stop(e);
+	if (action == VIREO_USER)
 		vcpu->insn_posted = true;
-	}
+	return VIREO_EMU_OK;
 }
 
 int vireo_emu_sysop(struct vireo_emu *e, u32 op, u64 arg)
@@ -367,10 +339,10 @@ int vireo_emu_sysop(struct vireo_emu *e, u32 op, u64 arg)
 
 	switch (op) {
 	case VIREO_EMU_SYS_CPUID:
-		vireo_emu_cpuid(vcpu);
+		vireo_cpuid_regs(vcpu);
 		return VIREO_EMU_OK;
 	case VIREO_EMU_SYS_RDTSC:
-		vireo_emu_rdtsc(vcpu);
+		vireo_tsc_regs(vcpu);
 		return VIREO_EMU_OK;
 	case VIREO_EMU_SYS_RDTSCP:
 		return vireo_emu_rdtscp(e);
@@ -397,8 +369,7 @@ int vireo_emu_sysop(struct vireo_emu *e, u32 op, u64 arg)
 	case VIREO_EMU_SYS_MWAIT:
 		return vireo_emu_trap(e, X86_TRAP_UD);
 	case VIREO_EMU_SYS_HYPERCALL:
-		vireo_emu_hypercall(vcpu);
-		return VIREO_EMU_OK;
+		return vireo_emu_hypercall(e);
 	case VIREO_EMU_SYS_XSETBV:
 		return vireo_emu_xsetbv(e);
 	}

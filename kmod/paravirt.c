@@ -230,6 +230,10 @@ bool vireo_paravirt_call(struct vireo_vcpu *vcpu, const struct vireo_mode *mode,
 	u32 feature;
 
 	switch (nr) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		/* Whatever waits is looked at before the next entry anyway. */
+		*ret = 0;
+		return true;
 	case KVM_HC_KICK_CPU:
 		feature = KVM_FEATURE_PV_UNHALT;
 		break;
