@@ -38,12 +38,10 @@ static void lapic_page_clear(struct vireo_vcpu *vcpu, u32 offset)
 		lapic_page_set(vcpu, offset + 0x10 * i, 0);
 }
 
-/* SDM vol. 3, 11.8.3.1; at an entry the processor computes it itself. */
+/* At an entry the processor computes it itself. */
 static void lapic_page_ppr(struct vireo_vcpu *vcpu)
 {
-	const struct vireo_lapic_state *l = vcpu->lapic;
-
-	lapic_page_set(vcpu, APIC_PROCPRI, (l->tpr >> 4) >= (l->isrv >> 4) ? l->tpr : l->isrv & 0xf0);
+	lapic_page_set(vcpu, APIC_PROCPRI, lapic_ppr(vcpu->lapic));
 }
 
 /* ------------------------------------------------------------------ */

@@ -96,12 +96,6 @@ static u32 lapic_lvt_bits(struct vireo_vcpu *vcpu, u32 nr)
 /* ------------------------------------------------------------------ */
 /* Priorities                                                           */
 
-/* SDM vol. 3, 11.8.3.1 */
-static u32 lapic_ppr(const struct vireo_lapic_state *l)
-{
-	return (l->tpr >> 4) >= (l->isrv >> 4) ? l->tpr : l->isrv & 0xf0;
-}
-
 static void lapic_write_tpr(struct vireo_vcpu *vcpu, u8 tpr)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;

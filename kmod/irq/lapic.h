@@ -219,6 +219,12 @@ static inline u32 lapic_x2_ldr(u32 id)
 	return (id >> 4) << 16 | 1U << (id & 15);
 }
 
+/* Processor priority (SDM vol. 3, 11.8.3.1). */
+static inline u32 lapic_ppr(const struct vireo_lapic_state *l)
+{
+	return (l->tpr >> 4) >= (l->isrv >> 4) ? l->tpr : l->isrv & 0xf0;
+}
+
 /* The highest vector that is not delivered at a processor priority. */
 static __always_inline void lapic_update_limit(struct vireo_lapic_state *l)
 {
