@@ -140,26 +140,40 @@ static int vireo_steal_set(struct vireo_vcpu *vcpu, u64 data)
 	return 0;
 }
 
+/* Whether there is such a register: as the two that follow. */
+static int vireo_paravirt_msr(struct vireo_vcpu *vcpu, u32 index, bool host)
+{
+	u32 feature;
+
+	switch (index) {
+	case MSR_KVM_STEAL_TIME:
+		feature = KVM_FEATURE_STEAL_TIME;
+		break;
+	case MSR_KVM_PV_EOI_EN:
+		feature = KVM_FEATURE_PV_EOI;
+		break;
+	default:
+		return -ENOENT;
+	}
+	return host || vireo_paravirt_has(vcpu, feature) ? 0 : -EINVAL;
+}
+
 int vireo_paravirt_msr_read(struct vireo_vcpu *vcpu, u32 index, u64 *data, bool host)
 {
-	u32 feature = index == MSR_KVM_STEAL_TIME ? KVM_FEATURE_STEAL_TIME : KVM_FEATURE_PV_EOI;
+	int r = vireo_paravirt_msr(vcpu, index, host);
 
-	if (index != MSR_KVM_STEAL_TIME && index != MSR_KVM_PV_EOI_EN)
-		return -ENOENT;
-	if (!host && !vireo_paravirt_has(vcpu, feature))
-		return -EINVAL;
+	if (r)
+		return r;
 	*data = index == MSR_KVM_STEAL_TIME ? vcpu->steal_msr : vireo_lapic_get_pv_eoi(vcpu);
 	return 0;
 }
 
 int vireo_paravirt_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data, bool host)
 {
-	u32 feature = index == MSR_KVM_STEAL_TIME ? KVM_FEATURE_STEAL_TIME : KVM_FEATURE_PV_EOI;
+	int r = vireo_paravirt_msr(vcpu, index, host);
 
-	if (index != MSR_KVM_STEAL_TIME && index != MSR_KVM_PV_EOI_EN)
-		return -ENOENT;
-	if (!host && !vireo_paravirt_has(vcpu, feature))
-		return -EINVAL;
+	if (r)
+		return r;
 	if (irqs_disabled())
 		return -EAGAIN;
 	if (index == MSR_KVM_STEAL_TIME)
@@ -199,9 +213,15 @@ static u64 vireo_call_send_ipi(struct vireo_vcpu *vcpu, const u64 *args, u32 wid
 	return vireo_lapic_send_ipis(vcpu->vm, vireo_call_targets(args[0], args[1], args[2], width), icr);
 }
 
+/* The vCPU of that number, which is the guest's choice; or NULL. */
+static struct vireo_vcpu *vireo_call_target(struct vireo_vcpu *vcpu, u64 id)
+{
+	return id < VIREO_MAX_VCPUS ? vireo_vcpu_by_id(vcpu->vm, id) : NULL;
+}
+
 static u64 vireo_call_kick(struct vireo_vcpu *vcpu, u64 id)
 {
-	struct vireo_vcpu *target = id < VIREO_MAX_VCPUS ? vireo_vcpu_by_id(vcpu->vm, id) : NULL;
+	struct vireo_vcpu *target = vireo_call_target(vcpu, id);
 
 	if (target) {
 		WRITE_ONCE(target->pv_kicked, true);
@@ -212,7 +232,7 @@ static u64 vireo_call_kick(struct vireo_vcpu *vcpu, u64 id)
 
 static u64 vireo_call_yield(struct vireo_vcpu *vcpu, u64 id)
 {
-	struct vireo_vcpu *target = id < VIREO_MAX_VCPUS ? vireo_vcpu_by_id(vcpu->vm, id) : NULL;
+	struct vireo_vcpu *target = vireo_call_target(vcpu, id);
 
 	if (target)
 		vireo_yield_to(vcpu, target);
