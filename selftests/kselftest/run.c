@@ -533,6 +533,34 @@ TEST_F(run, unknown_msr_faults)
 	EXPECT_NE(-EIO, vt_run(&self->cpu));
 }
 
+/* What a launcher that resets a guest does, or takes it back to where it was */
+GUEST(down_once, 64,
+	"test %rdi, %rdi\n"
+	"jz 1f\n"
+	"ud2\n"
+	"1: out %al, $0x12\n"
+	"hlt");
+
+TEST_F(run, again_after_triple_fault)
+{
+	struct vireo_events e;
+	int i;
+
+	if (vt_model("AMD FX"))
+		SKIP(return, "Bochs' SVM does not intercept shutdown: the machine ends");
+	vt_guest64(&self->vm, &self->cpu, down_once, 1, 0);
+	for (i = 0; i < 3; i++) {
+		vt_long_mode(&self->vm, &self->cpu, VT_CODE, 1, 0);
+		ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
+		ASSERT_EQ(0, vt_run_exit(&self->cpu));
+		ASSERT_EQ(VIREO_EXIT_SHUTDOWN, self->cpu.run->exit_reason);
+		vt_long_mode(&self->vm, &self->cpu, VT_CODE, 0, 0);
+		ASSERT_EQ(0, vt_set(self->cpu.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
+		ASSERT_GE(vt_run_to_out(&self->cpu, 0x12), 0);
+		EXPECT_EQ(VIREO_EXIT_IO, self->cpu.run->exit_reason);
+	}
+}
+
 /* --- interrupts from the launcher ------------------------------------------------------ */
 GUEST(take_irq, 64,
 	"sti\n"
