@@ -43,6 +43,9 @@ deps:
 demo: deps
 	@selftests/lab/demo $(LAB)
 
+demo-debian: deps
+	@selftests/lab/demo-debian $(LAB)
+
 lab: deps
 	@selftests/lab/with-build $(LAB) $(HOST)
 
@@ -111,6 +114,7 @@ clean:
 help:
 	@echo 'make                    the module (for KDIR=, by default the running kernel), library and launcher'
 	@echo 'make demo [LAB=svm]     a stock Debian kernel as a guest, on an emulated processor'
+	@echo 'make demo-debian [LAB=] Debian 12 from a disk, with a network, as a guest'
 	@echo 'make lab [LAB= HOST=]   a shell in the host of a lab, with all of this at hand'
 	@echo 'make check, check-all   the tests; all of them on all processors'
 	@echo 'make bench, fuzz        measure against KVM; feed it broken input'
@@ -121,4 +125,4 @@ help:
 	@echo 'LAB is one of:'
 	@selftests/lab/lab list | sed 's/^/  /'
 
-.PHONY: all module userspace sparse deps demo lab check check-all bench fuzz install uninstall clean help
+.PHONY: all module userspace sparse deps demo demo-debian lab check check-all bench fuzz install uninstall clean help
