@@ -89,9 +89,9 @@ TEST(steal_time)
 	vt_vm_close(&vm);
 }
 
-/* OUT for ever, halting in between */
-GUEST(halts, 64, "1: sti\n hlt\n cli\n out %al, $0x10\n jmp 1b");
-GUEST(nmi, 64, "iretq");
+/* Halts for ever.  The NMI's handler is what is heard of it, whether HLT has been reached or not. */
+GUEST(halts, 64, "1: sti\n hlt\n cli\n jmp 1b");
+GUEST(nmi, 64, "out %al, $0x10\n iretq");
 
 /*
  * A halted vCPU is not running: its page says so, takes a request for a flush as another vCPU
@@ -124,7 +124,7 @@ TEST(flush_of_a_sleeping_vcpu)
 		bool flush = i & 1;
 
 		before = stats_of(&cpu).pv_flushes;
-			ASSERT_EQ(0, pthread_create(&t, NULL, run_pinned, &cpu));
+		ASSERT_EQ(0, pthread_create(&t, NULL, run_pinned, &cpu));
 		while (!(s->preempted & PREEMPTED))
 			usleep(100);
 		if (flush)
@@ -134,7 +134,7 @@ TEST(flush_of_a_sleeping_vcpu)
 		pthread_join(t, &result);
 		EXPECT_EQ(NULL, result);
 		EXPECT_EQ(VIREO_EXIT_KICK, cpu.run->exit_reason);
-		/* now it runs: an NMI is what ends its HLT */
+		/* now it runs */
 		ASSERT_EQ(0, vt_ioctl(cpu.fd, VIREO_INJECT_NMI, NULL));
 		ASSERT_GE(vt_run_to_out(&cpu, 0x10), 0);
 		EXPECT_EQ(0, s->preempted & FLUSH_TLB);
