@@ -7,6 +7,9 @@
 #ifndef BENCH_ROWS_H
 #define BENCH_ROWS_H
 
+/* Where `trace` hears of the beginning and the end of operations */
+#define TRACE_PORT	7001
+
 /** check() - end the program when something failed that should not */
 void check(int bad, const char *what);
 
@@ -17,8 +20,8 @@ void check(int bad, const char *what);
  * @parts: what one call does that many times; the row is of one of them
  * @operation: what is measured
  *
- * With TRACED in the environment there is no row, but a line `begin`, some samples, a line `end`,
- * each with the number of parts.
+ * With an address as TRACED in the environment there is no row, but `trace` there is told of the beginning and the
+ * end of some samples.
  */
 void measure(const char *name, unsigned int samples, unsigned int parts, void (*operation)(void));
 
