@@ -92,8 +92,11 @@ static void test_linux(void)
 	ok(initrd >= 0x1100000 && initrd % 4096 == 0, "behind where the kernel unpacks");
 	is(params[0x1e8], boot.nr_e820, "number of e820 entries");
 	is(memcmp(params + 0x2d0, boot.e820, boot.nr_e820 * 20), 0, "e820");
-	is(boot.e820[boot.nr_e820 - 2].address + boot.e820[boot.nr_e820 - 2].length, 64 * MIB,
-	   "ends with the memory");
+	is(boot.e820[boot.nr_e820 - 3].address + boot.e820[boot.nr_e820 - 3].length, 64 * MIB,
+	   "memory ends where it does");
+	is(boot.e820[boot.nr_e820 - 2].address, 64 * MIB, "the hole behind it");
+	is(boot.e820[boot.nr_e820 - 2].length, PCI_LOW_BASE - 64 * MIB, "up to PCI's window");
+	is(boot.e820[boot.nr_e820 - 2].type, 2, "is not for PCI");
 	is(boot.e820[boot.nr_e820 - 1].address, PCI_ECAM_BASE, "and PCI's configuration space");
 	table = memory_ptr(&memory, boot.start.cr3, 6 * 4096);
 	is(table[0] & ~0xfffULL, boot.start.cr3 + 4096, "page tables");

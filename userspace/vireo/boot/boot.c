@@ -426,6 +426,8 @@ static void make_e820(struct boot *boot)
 	add_e820(boot, BOOT_EBDA, 0xa0000, E820_RESERVED);
 	add_e820(boot, BOOT_ACPI, BOOT_ACPI_END, E820_RESERVED);
 	add_e820(boot, BOOT_ACPI_END, low, E820_RAM);
+	/* Without ACPI, a guest takes the largest hole for PCI's: it must be where the bridge listens. */
+	add_e820(boot, low, PCI_LOW_BASE, E820_RESERVED);
 	add_e820(boot, PCI_ECAM_BASE, PCI_ECAM_BASE + PCI_ECAM_BYTES, E820_RESERVED);
 	if (boot->memory->total > low)
 		add_e820(boot, MEMORY_HIGH_BASE, MEMORY_HIGH_BASE + boot->memory->total - low,
