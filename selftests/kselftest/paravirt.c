@@ -94,6 +94,24 @@ GUEST(halts, 64, "1: sti\n hlt\n cli\n jmp 1b");
 GUEST(nmi, 64, "out %al, $0x10\n iretq");
 
 /*
+ * Until it sleeps in HLT for the first time since @halts were counted, and its page says so; the flag alone may
+ * be that of a thread that lost its CPU on the way there. @flush: leave a request, as a guest does it: only behind the flag.
+ */
+static void wait_asleep(struct vt_vcpu *cpu, struct steal *s, u64 halts, bool flush)
+{
+	u8 seen;
+
+	for (;;) {
+		seen = PREEMPTED;
+		if (stats_of(cpu).halts != halts &&
+		    __atomic_compare_exchange_n(&s->preempted, &seen, flush ? PREEMPTED | FLUSH_TLB : PREEMPTED,
+						false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return;
+		usleep(100);
+	}
+}
+
+/*
  * A halted vCPU is not running: its page says so, takes a request for a flush as another vCPU
  * would leave it, and both are gone when it runs.
  */
@@ -102,7 +120,8 @@ TEST(flush_of_a_sleeping_vcpu)
 	struct vireo_info info = { .size = sizeof(info) };
 	struct vt_vcpu cpu;
 	struct steal *s;
-	u64 before, *gate;
+	struct vireo_stats before;
+	u64 *gate;
 	pthread_t t;
 	struct vt_vm vm;
 	void *result;
@@ -123,12 +142,9 @@ TEST(flush_of_a_sleeping_vcpu)
 	for (i = 0; i < 20; i++) {
 		bool flush = i & 1;
 
-		before = stats_of(&cpu).pv_flushes;
+		before = stats_of(&cpu);
 		ASSERT_EQ(0, pthread_create(&t, NULL, run_pinned, &cpu));
-		while (!(s->preempted & PREEMPTED))
-			usleep(100);
-		if (flush)
-			__atomic_fetch_or(&s->preempted, FLUSH_TLB, __ATOMIC_SEQ_CST);
+		wait_asleep(&cpu, s, before.halts, flush);
 		/* it looks around and leaves, without having run */
 		vt_kick(&cpu);
 		pthread_join(t, &result);
@@ -138,7 +154,7 @@ TEST(flush_of_a_sleeping_vcpu)
 		ASSERT_EQ(0, vt_ioctl(cpu.fd, VIREO_INJECT_NMI, NULL));
 		ASSERT_GE(vt_run_to_out(&cpu, 0x10), 0);
 		EXPECT_EQ(0, s->preempted & FLUSH_TLB);
-		EXPECT_EQ(before + flush, stats_of(&cpu).pv_flushes);
+		EXPECT_EQ(before.pv_flushes + flush, stats_of(&cpu).pv_flushes);
 	}
 	vt_vcpu_close(&cpu);
 	vt_vm_close(&vm);
