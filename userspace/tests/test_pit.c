@@ -3,6 +3,7 @@
 #include "rig.h"
 #include "tap.h"
 #include "../vireo/dev/pit.h"
+#include "../vireo/util.h"
 
 #define TICK_NS (1000000000ULL / PIT_HZ)
 
@@ -201,8 +202,41 @@ static void test_access(void)
 	rig_destroy(&rig);
 }
 
+/* A clock of a host that does other things between any two looks at it */
+static uint64_t slow(void *arg)
+{
+	uint64_t *now = arg;
+
+	return *now += ticks(1000);
+}
+
+static void test_late(void)
+{
+	static const uint8_t modes[] = { 0, 2, 3, 4 };
+	uint64_t (*now)(void *arg), time;
+	unsigned int i;
+	void *arg;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		setup();
+		now = rig.board.timers.now;
+		arg = rig.board.timers.now_arg;
+		time = rig.now;
+		rig.board.timers.now = slow;
+		rig.board.timers.now_arg = &time;
+		load(0, modes[i], 100);
+		rig.board.timers.now = now;
+		rig.board.timers.now_arg = arg;
+		rig.now = time;
+		rig_advance(&rig, ticks(101));
+		ok(rig.rises[0] >= 1, "mode %u: a count whose end is past before anybody looks still ends", modes[i]);
+		rig_destroy(&rig);
+	}
+}
+
 int main(void)
 {
+	test_late();
 	test_mode0();
 	test_mode2();
 	test_mode2_count();

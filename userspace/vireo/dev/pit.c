@@ -67,10 +67,17 @@ struct channel {
 	uint8_t status;
 };
 
+/**
+ * struct pit - the chip
+ * @timer: fires at the next edge of channel 0
+ * @due: in state blocks, whether there is one to come
+ * @speaker: port 0x61
+ */
 struct pit {
 	struct device device;
 	struct channel channel[CHANNELS];
 	struct timer timer;
+	bool due;
 	uint8_t speaker;
 };
 
@@ -169,8 +176,11 @@ static bool output(const struct pit *pit, const struct channel *channel)
  * output where it is; in the others the line idles high and edges come from a
  * short low, which is as good as a short high and leaves nothing to undo when
  * the mode is changed.
+ *
+ * @fresh: the end of the count was not told yet. It may be past already, where the count is short and the
+ * host took its time.
  */
-static void schedule(struct pit *pit)
+static void schedule(struct pit *pit, bool fresh)
 {
 	struct channel *channel = &pit->channel[0];
 	struct board *board = pit->device.board;
@@ -186,7 +196,7 @@ static void schedule(struct pit *pit)
 		next = (ticks / channel->reload + 1) * channel->reload;
 	else if (channel->mode >= 4)
 		next++;		/* the end of the strobe */
-	if (ticks < next)
+	if (fresh || ticks < next)
 		timer_arm(&board->timers, &pit->timer, channel->start + to_ns(next));
 }
 
@@ -195,7 +205,7 @@ static void fire(void *opaque)
 	struct pit *pit = opaque;
 
 	vireo_irq_set(pit->device.board, IRQ_LINE, true);
-	schedule(pit);
+	schedule(pit, false);
 }
 
 static void load(struct pit *pit, struct channel *channel, uint16_t value)
@@ -217,7 +227,7 @@ static void load(struct pit *pit, struct channel *channel, uint16_t value)
 	channel->frozen = 0;
 	channel->loaded = true;
 	if (channel == &pit->channel[0])
-		schedule(pit);
+		schedule(pit, true);
 }
 
 static void set_gate(struct pit *pit, struct channel *channel, bool gate)
@@ -299,7 +309,7 @@ static void control(struct pit *pit, uint8_t value)
 	channel->latched = 0;
 	channel->status_latched = false;
 	if (which == 0)
-		schedule(pit);
+		schedule(pit, false);
 }
 
 static uint8_t read_channel(struct pit *pit, struct channel *channel)
@@ -344,7 +354,7 @@ static void write_channel(struct pit *pit, struct channel *channel, uint8_t valu
 			if (channel->mode == 0) {
 				channel->loaded = false;
 				if (channel == &pit->channel[0])
-					schedule(pit);
+					schedule(pit, false);
 			}
 		} else {
 			channel->write_high = false;
@@ -425,6 +435,7 @@ static void save_state(void *device)
 	uint64_t now = timers_now(&pit->device.board->timers);
 	unsigned int i;
 
+	pit->due = pit->timer.armed;
 	for (i = 0; i < CHANNELS; i++)
 		pit->channel[i].age = now - pit->channel[i].start;
 }
@@ -462,7 +473,7 @@ static void load_state(void *device)
 
 	for (i = 0; i < CHANNELS; i++)
 		pit->channel[i].start = now - pit->channel[i].age;
-	schedule(pit);
+	schedule(pit, pit->due);
 }
 
 #define CHANNEL_FIELDS(i) \
@@ -487,6 +498,7 @@ static const struct state_field state_fields[] = {
 	CHANNEL_FIELDS(1),
 	CHANNEL_FIELDS(2),
 	STATE_FIELD(struct pit, speaker),
+	STATE_FIELD(struct pit, due),
 	STATE_END,
 };
 
