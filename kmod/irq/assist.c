@@ -82,9 +82,8 @@ void vireo_lapic_watch_tpr(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 
-	if (!l->assists)
+	if (!l->assists || lapic_virtual_irq(l))
 		return;
-	lapic_assist_refresh(vcpu);
 	if (lapic_assist_wake(l) != l->wake)
 		lapic_assist_tpr(vcpu);
 }

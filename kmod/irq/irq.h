@@ -66,7 +66,7 @@ void vireo_lapic_ack(struct vireo_vcpu *vcpu, int vector);
  */
 bool vireo_lapic_deliver(struct vireo_vcpu *vcpu, bool *window);
 
-/* Have the processor exit when TPR lets in what waits now. */
+/* Have the processor exit when TPR lets in what waits now.  After vireo_lapic_highest(), which has looked at TPR. */
 void vireo_lapic_watch_tpr(struct vireo_vcpu *vcpu);
 
 /* VIREO_EXIT_APIC_WRITE and VIREO_EXIT_APIC_EOI */
