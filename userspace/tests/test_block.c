@@ -17,7 +17,7 @@
 #include "../vireo/util.h"
 
 #define IMAGE_BYTES	(4 * MIB)
-#define SEGMENTS	5
+#define SEGMENTS	12	/* more than the backend writes at a time */
 
 static char dir[] = "/tmp/vireo-block-XXXXXX";
 static const char *const caches[] = { "writeback", "none", "writethrough" };
@@ -103,7 +103,8 @@ static void test_contents(struct block *block, struct block_io *io, const char *
 {
 	static uint8_t memory[3 * MIB] __attribute__((aligned(4096))), back[3 * MIB] __attribute__((aligned(4096)));
 	const uint64_t at = 64 * KIB;
-	static const size_t lengths[SEGMENTS] = { 1, 511, 4096 * 3 + 17, 100, 512 * 47 - 17 - 100 };
+	static const size_t lengths[SEGMENTS] = { 1, 511, 4096 * 3 + 17, 100, 512 * 47 - 17 - 100, 512, 512, 512, 512, 512,
+						  512, 1024 };
 	struct call call = { .request = { .op = BLOCK_WRITE, .offset = at, .iov = call.iov, .nr_iov = SEGMENTS,
 					  .done = done } };
 	size_t n = 0;

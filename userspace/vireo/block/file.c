@@ -30,6 +30,7 @@
 #define RING_RESULTS	512	/* in flight; the kernel keeps what is beyond */
 #define BOUNCE_BYTES	(256 * KIB)
 #define ZERO_BYTES	(256 * KIB)
+#define MEMORY_SEGMENTS	8	/* of a write to tmpfs, at a time */
 
 /* How a write through the page cache is done: known after the first one. */
 enum write_way {
@@ -198,6 +199,12 @@ static bool finished(struct file *file, struct block_request *request, int r, in
 	}
 }
 
+/* Before each page tmpfs looks at all that a write still has to copy (6.12): long ones would be quadratic. */
+static unsigned int write_segments(const struct file *file, const struct block_request *request)
+{
+	return file->memory && request->nr_iov > MEMORY_SEGMENTS ? MEMORY_SEGMENTS : request->nr_iov;
+}
+
 /* One step, by the calling thread */
 static int step(struct file *file, struct block_request *request, int flags)
 {
@@ -209,7 +216,7 @@ static int step(struct file *file, struct block_request *request, int flags)
 		r = preadv2(file->fd, request->iov, request->nr_iov, request->offset, flags);
 		break;
 	case BLOCK_WRITE:
-		r = pwritev2(file->fd, request->iov, request->nr_iov, request->offset, flags);
+		r = pwritev2(file->fd, request->iov, write_segments(file, request), request->offset, flags);
 		break;
 	case BLOCK_FLUSH:
 		r = fdatasync(file->fd);
