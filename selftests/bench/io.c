@@ -4,6 +4,7 @@
  *
  *	io disk DEVICE		4 KiB reads and writes
  *	io net NAME ADDRESS	UDP packets and TCP, against `io serve` there
+ *	io udp NAME ADDRESS	UDP packets alone
  *	io line NAME DEVICE	lines on a terminal
  *	io base			nothing, and the shortest of exits
  *	io serve		the other end of the network
@@ -156,21 +157,32 @@ static void tcp_in(void)
 	transfer(fd, 0, (uint64_t)TCP_MEBIBYTES * MEBIBYTE);
 }
 
-static void net(const char *name, const char *address)
+static void open_socket(int type, const char *address)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	char row[64];
 
 	check(inet_pton(AF_INET, address, &to.sin_addr) != 1, address);
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	check(fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)), "udp");
+	fd = socket(AF_INET, type, 0);
+	check(fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)), "connect");
+}
+
+static void udp(const char *name, const char *address)
+{
+	char row[64];
+
+	open_socket(SOCK_DGRAM, address);
 	snprintf(row, sizeof(row), "%s_packet", name);
 	measure(row, 64, 1, packet);
 	snprintf(row, sizeof(row), "%s_packets", name);
 	measure(row, 8, PACKETS, packets);
 	close(fd);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	check(fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)), "tcp");
+}
+
+static void tcp(const char *name, const char *address)
+{
+	char row[64];
+
+	open_socket(SOCK_STREAM, address);
 	snprintf(row, sizeof(row), "%s_tcp_out", name);
 	measure(row, 4, TCP_MEBIBYTES, tcp_out);
 	snprintf(row, sizeof(row), "%s_tcp_in", name);
@@ -259,17 +271,20 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "disk"))
 		disk(argv[2]);
-	else if (argc == 4 && !strcmp(argv[1], "net"))
-		net(argv[2], argv[3]);
+	else if (argc == 4 && !strcmp(argv[1], "udp"))
+		udp(argv[2], argv[3]);
 	else if (argc == 4 && !strcmp(argv[1], "line"))
 		line(argv[2], argv[3]);
 	else if (argc == 2 && !strcmp(argv[1], "serve"))
 		serve();
-	else if (argc == 2 && !strcmp(argv[1], "base")) {
+	else if (argc == 4 && !strcmp(argv[1], "net")) {
+		udp(argv[2], argv[3]);
+		tcp(argv[2], argv[3]);
+	} else if (argc == 2 && !strcmp(argv[1], "base")) {
 		measure("nothing", 16, 1, nothing);
 		measure("exit", 16, PACKETS, exits);
 	} else {
-		fprintf(stderr, "usage: io base | disk DEVICE | net NAME ADDRESS | line NAME DEVICE | serve\n");
+		fprintf(stderr, "usage: io base | disk DEVICE | net|udp NAME ADDRESS | line NAME DEVICE | serve\n");
 		return 2;
 	}
 	return 0;
