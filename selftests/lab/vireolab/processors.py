@@ -63,9 +63,9 @@ class Qemu:
 
     boot_seconds = 60
 
-    def __init__(self, icount=False, parallel=False):
+    def __init__(self, icount=False, serial=False):
         self.icount = icount
-        self.parallel = parallel
+        self.serial = serial
         self.default_cpus = 1 if icount else 2
 
     def kernel_args(self, cpus):
@@ -90,7 +90,7 @@ class Qemu:
             command += ["-drive", f"file={disk.replace(',', ',,')},format=raw,if=virtio,snapshot=on"]
         if self.icount:
             return command + ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
-        return command + ["-accel", f"tcg,thread={'multi' if self.parallel else 'single'}"]
+        return command + ["-accel", f"tcg,thread={'single' if self.serial else 'multi'}"]
 
 
 class Bochs:
@@ -178,8 +178,8 @@ debug: action=ignore
 
 # name: (emulator, what is particular about it)
 LABS = {
-    "svm": (Qemu(), "AMD SVM with NPT; no nRIP save, no decode assists; fast; two processors, in turn"),
-    "svm-parallel": (Qemu(parallel=True), "the same, its processors side by side"),
+    "svm": (Qemu(), "AMD SVM with NPT; no nRIP save, no decode assists; fast, SMP"),
+    "svm-serial": (Qemu(serial=True), "the same, its processors in turn"),
     "svm-icount": (Qemu(icount=True), "the same, one TSC tick per instruction, repeatable"),
     "icelake": (Bochs("corei7_icelake_u"), "VMX with PML, TSC scaling, mode-based EPT, #VE"),
     "tigerlake": (Bochs("tigerlake"), "like icelake"),
