@@ -618,13 +618,14 @@ static int reset_cpus(struct machine *machine)
 }
 
 /*
- * Let vCPUs run, unless somebody has asked for something else meanwhile: the
- * main thread then finds that next, with all of them still parked.
+ * Let vCPUs run, unless the machine rests or somebody has asked for something else meanwhile: the
+ * main thread then finds that next, with all of them still parked. A machine that rests and is no longer to
+ * has been resumed since machine_serve_pause(), which has to wake its devices first.
  */
 static void go(struct machine *machine)
 {
 	pthread_mutex_lock(&machine->control_lock);
-	if (machine->request == MACHINE_NOTHING && !machine->want_paused) {
+	if (machine->request == MACHINE_NOTHING && !machine->want_paused && !machine->paused) {
 		__atomic_store_n(&machine->state, MACHINE_RUNNING, __ATOMIC_RELEASE);
 		pthread_cond_broadcast(&machine->control);
 	}
