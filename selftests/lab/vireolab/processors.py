@@ -24,7 +24,7 @@ BOCHS_CYLINDER = 16 * 63 * 512
 
 # A host that hangs is of no use to anybody: it says where all its processors are, and ends.
 COMMON_ARGS = ("panic=-1 oops=panic softlockup_panic=1 sysctl.kernel.softlockup_all_cpu_backtrace=1"
-               " sysctl.kernel.panic_on_rcu_stall=1 mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on"
+               " sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_panic=1 mitigations=off nokaslr net.ifnames=0 random.trust_cpu=on"
                " log_buf_len=1M kunit.enable=1")
 
 
