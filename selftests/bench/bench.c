@@ -182,7 +182,7 @@ static int run_halt(struct machine *m)
 	cpu_set_t set, all;
 	pthread_attr_t attr;
 	pthread_t thread;
-	int r, saved;
+	int r, saved, cpu = 0;
 	FILE *f;
 
 	f = fopen("/proc/sys/kernel/sched_rt_runtime_us", "w");
@@ -191,8 +191,10 @@ static int run_halt(struct machine *m)
 		fclose(f);
 	}
 	sched_getaffinity(0, sizeof(all), &all);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
 	CPU_ZERO(&set);
-	CPU_SET(0, &set);
+	CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof(set), &set);
 	if (sched_setscheduler(0, SCHED_FIFO, &above))
 		return -errno;

@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(host, cpus_go_and_come, 120)
 		SKIP(return, "one CPU only");
 	for (i = 0; i < 4; i++) {
 		cpu = 1 + i % (n - 1);
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", vt_cpu(cpu));
 		r = vt_write_file(path, "0");
 		if (r)
 			SKIP(return, "CPUs cannot go offline here: %s", strerror(-r));

@@ -455,13 +455,46 @@ u64 vt_now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-void vt_pin(int cpu)
+/* As the program was started: a lab may keep CPUs to itself. */
+static cpu_set_t vt_allowed;
+
+__attribute__((constructor)) static void vt_find_cpus(void)
+{
+	if (sched_getaffinity(0, sizeof(vt_allowed), &vt_allowed))
+		CPU_SET(0, &vt_allowed);
+}
+
+int vt_cpus(void)
+{
+	return CPU_COUNT(&vt_allowed);
+}
+
+int vt_cpu(int n)
+{
+	int cpu = 0;
+
+	while (!CPU_ISSET(cpu, &vt_allowed) || n--)
+		cpu++;
+	return cpu;
+}
+
+void vt_pin_thread(pthread_t thread, int n)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	CPU_SET(vt_cpu(n), &set);
+	pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+void vt_unpin_thread(pthread_t thread)
+{
+	pthread_setaffinity_np(thread, sizeof(vt_allowed), &vt_allowed);
+}
+
+void vt_pin(int n)
+{
+	vt_pin_thread(pthread_self(), n);
 }
 
 bool vt_model(const char *name)
@@ -475,11 +508,6 @@ bool vt_model(const char *name)
 	if (f)
 		fclose(f);
 	return is;
-}
-
-int vt_cpus(void)
-{
-	return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 int vt_write_file(const char *path, const char *text)

@@ -10,6 +10,7 @@
 #ifndef VIREO_TEST_LIB_H
 #define VIREO_TEST_LIB_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -133,8 +134,12 @@ void vt_alarm(unsigned int ms);
 int vt_run_for(struct vt_vcpu *cpu, unsigned int ms);
 
 u64 vt_now_ns(void);
-void vt_pin(int cpu);
+/* The CPUs that the program was started on are counted from 0, whatever their numbers (vt_cpu()) are. */
 int vt_cpus(void);
+int vt_cpu(int n);
+void vt_pin(int n);
+void vt_pin_thread(pthread_t thread, int n);
+void vt_unpin_thread(pthread_t thread);
 /* does the processor's model name hold this? */
 bool vt_model(const char *name);
 /* write a string to a file such as one of sysfs; 0 or a negative errno */

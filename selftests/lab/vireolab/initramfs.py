@@ -182,10 +182,11 @@ def _add_script(cpio, script):
     cpio.file("lab/script", script if script.startswith(b"#!") else b"#!/bin/sh\n" + script, 0o755)
 
 
-def compose(host, script, timeout, arguments=(), added=(), modules=(), interactive=False):
+def compose(host, script, timeout, arguments=(), added=(), modules=(), interactive=False, spare_cpu0=False):
     """The initramfs of a lab's host as bytes. `script` is the text of what init runs."""
     cpio = _base("init")
-    conf = [f"LAB_TIMEOUT={timeout}", f"LAB_INTERACTIVE={'1' if interactive else ''}", f"set -- {shlex.join(arguments)}"]
+    conf = [f"LAB_TIMEOUT={timeout}", f"LAB_INTERACTIVE={'1' if interactive else ''}",
+            f"LAB_SPARE_CPU0={'1' if spare_cpu0 else ''}", f"set -- {shlex.join(arguments)}"]
     cpio.file("lab/conf", "\n".join(conf).encode() + b"\n")
     _add_script(cpio, script)
     for source, destination in added:

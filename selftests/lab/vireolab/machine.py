@@ -32,6 +32,7 @@ class Machine:
         self.kernel = host.kernel
         self.initramfs = initramfs
         self.cpus = cpus or emulator.default_cpus
+        self.spare_cpu0 = emulator.spares_cpu0(self.cpus)
         self.memory = memory
         self.disks = disks
         self.args = f"{emulator.kernel_args(self.cpus)} {extra_args}".strip()
