@@ -63,8 +63,8 @@ static void vireo_tlb_fill(struct vireo_vcpu *vcpu, u64 la, u64 gpa, const struc
 	struct vireo_interp *interp = vcpu->interp;
 	struct vireo_tlb_entry *entry;
 
-	/* Shadows of the guest's tables must see each write. */
-	if (write && vcpu->vm->mmu.shadow)
+	/* Shadows of the guest's tables must see each write, and so must who follows a region. */
+	if (write && (vcpu->vm->mmu.shadow || mem->track))
 		return;
 	entry = vireo_tlb_slot(write ? interp->write : interp->read, la);
 	entry->page = la & PAGE_MASK;

@@ -16,6 +16,7 @@
 #include <linux/uaccess.h>
 
 #include "mmu/mmu.h"
+#include "mmu/track.h"
 #include "region.h"
 
 /* The map as it is allocated. */
@@ -89,8 +90,10 @@ void vireo_regions_destroy(struct vireo_vm *vm)
 	RCU_INIT_POINTER(vm->mem, NULL);
 	if (!map)
 		return;
-	for (i = 0; i < map->nr; i++)
+	for (i = 0; i < map->nr; i++) {
 		vireo_shadow_free_region(&map->mem[i]);
+		vireo_track_free(map->mem[i].track);
+	}
 	kvfree(mem_map_head(map));
 }
 
@@ -128,6 +131,25 @@ static const struct vireo_mem *region_find_slot(const struct vireo_mem_map *map,
 	return NULL;
 }
 
+const struct vireo_mem *vireo_region_find(struct vireo_vm *vm, u32 slot)
+{
+	return region_find_slot(vireo_mem_map(vm), slot);
+}
+
+/* Have @next in place of @map; frames from @start to @end are not what they were. */
+static void region_publish(struct vireo_vm *vm, struct vireo_mem_map *map, struct vireo_mem_map *next,
+			   u64 start, u64 end)
+{
+	vireo_mmu_publish(vm, next, start, end);
+	/*
+	 * The launcher may reuse the memory as soon as it hears of the removal: wait
+	 * for copies of the module's own that still go there.  Those with interrupts off
+	 * have ended in vireo_mmu_publish().  Without vCPUs there are none.
+	 */
+	if (vm->nr_vcpus)
+		synchronize_srcu_expedited(&vm->srcu);
+}
+
 /*
  * Replace @old, NULL if the slot is empty, by @new, NULL to delete.
  * Everything that can fail comes first.
@@ -157,16 +179,28 @@ static int region_replace(struct vireo_vm *vm, const struct vireo_mem *old,
 	if (new)
 		next->mem[n++] = *new;
 
-	vireo_mmu_publish(vm, next, old ? old->gfn : 0, old ? old->gfn + old->pages : 0);
-
-	/*
-	 * The launcher may reuse the memory as soon as it hears of the removal: wait
-	 * for copies of the module's own that still go there.  Those with interrupts off
-	 * have ended in vireo_mmu_publish().  Without vCPUs there are none.
-	 */
-	if (vm->nr_vcpus)
-		synchronize_srcu_expedited(&vm->srcu);
+	region_publish(vm, map, next, old ? old->gfn : 0, old ? old->gfn + old->pages : 0);
 	vireo_shadow_free_region(&gone);
+	vireo_track_free(gone.track);
+	kvfree_rcu(mem_map_head(map), rcu);
+	return 0;
+}
+
+int vireo_region_track(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_track *track,
+		       bool drop)
+{
+	struct vireo_mem_map *map = rcu_dereference_protected(vm->mem, lockdep_is_held(&vm->lock));
+	struct vireo_track *old = mem->track;
+	struct vireo_mem_map *next;
+
+	next = mem_map_alloc(map->nr, map->gen + 1);
+	if (!next)
+		return -ENOMEM;
+	memcpy(next->mem, map->mem, array_size(map->nr, sizeof(map->mem[0])));
+	next->mem[mem - map->mem].track = track;
+	region_publish(vm, map, next, mem->gfn, drop ? mem->gfn + mem->pages : mem->gfn);
+	if (old)
+		kfree_rcu(old, rcu);
 	kvfree_rcu(mem_map_head(map), rcu);
 	return 0;
 }
@@ -309,16 +343,17 @@ bool vireo_hva_write(unsigned long hva, const void *data, size_t len)
 }
 
 /*
- * Bytes of [@gpa, @gpa + @len) that lie together in user memory, and where; 0 if none.
+ * Bytes of [@gpa, @gpa + @len) that lie together in user memory, where, and in which region; 0 if none.
  * @len is not 0.
  */
 static __always_inline size_t gpa_piece(struct vireo_vcpu *vcpu, u64 gpa, size_t len, bool write,
-					unsigned long *hva)
+					unsigned long *hva, const struct vireo_mem **in)
 {
 	const struct vireo_mem *mem = vireo_mem_lookup(vcpu, vireo_mem_map_inline(vcpu->vm),
 						       gpa >> PAGE_SHIFT);
 	u64 left;
 
+	*in = mem;
 	if (!mem || (write && (mem->flags & VIREO_REGION_READONLY)))
 		return 0;
 	*hva = vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
@@ -329,11 +364,12 @@ static __always_inline size_t gpa_piece(struct vireo_vcpu *vcpu, u64 gpa, size_t
 /* Is all of the range there?  So that a refused write has written nothing. */
 static noinline bool gpa_range_ok(struct vireo_vcpu *vcpu, u64 gpa, size_t len, bool write)
 {
+	const struct vireo_mem *mem;
 	unsigned long hva;
 	size_t n;
 
 	for (; len; gpa += n, len -= n) {
-		n = gpa_piece(vcpu, gpa, len, write, &hva);
+		n = gpa_piece(vcpu, gpa, len, write, &hva, &mem);
 		if (!n)
 			return false;
 	}
@@ -343,12 +379,13 @@ static noinline bool gpa_range_ok(struct vireo_vcpu *vcpu, u64 gpa, size_t len, 
 static __always_inline int gpa_copy(struct vireo_vcpu *vcpu, u64 gpa, void *data, size_t len,
 				    bool write)
 {
+	const struct vireo_mem *mem;
 	bool checked = false;
 	unsigned long hva;
 	bool ok;
 
 	while (len) {
-		size_t n = gpa_piece(vcpu, gpa, len, write, &hva);
+		size_t n = gpa_piece(vcpu, gpa, len, write, &hva, &mem);
 
 		if (!n)
 			return -EFAULT;
@@ -361,6 +398,9 @@ static __always_inline int gpa_copy(struct vireo_vcpu *vcpu, u64 gpa, void *data
 			ok = copy_out((void __user *)hva, data, n);
 		else
 			ok = copy_in(data, (const void __user *)hva, n);
+		/* A copy that failed may have got somewhere. */
+		if (write)
+			vireo_track_gpa(mem, gpa, n);
 		if (!ok)
 			return -EFAULT;
 		gpa += n;
@@ -386,8 +426,8 @@ static bool gpa_fault_in(unsigned long hva, size_t len)
 static noinline int gpa_write_watched(struct vireo_vcpu *vcpu, u64 gpa, const void *data, size_t len,
 				      bool nofault)
 {
-	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
 	struct vireo_vm *vm = vcpu->vm;
+	const struct vireo_mem *mem;
 	unsigned long hva;
 	int tries = 0;
 
@@ -397,15 +437,15 @@ static noinline int gpa_write_watched(struct vireo_vcpu *vcpu, u64 gpa, const vo
 		size_t n = min_t(size_t, len, PAGE_SIZE - offset_in_page(gpa));
 		bool ok;
 
-		gpa_piece(vcpu, gpa, n, true, &hva);
+		gpa_piece(vcpu, gpa, n, true, &hva, &mem);
 		if (!vireo_shadow_lock(vm))
 			return -EFAULT;
 		pagefault_disable();
 		ok = copy_out((void __user *)hva, data, n);
 		pagefault_enable();
+		vireo_track_gpa(mem, gpa, n);
 		if (ok)
-			vireo_shadow_written(vm, vireo_mem_lookup(vcpu, map, gpa >> PAGE_SHIFT),
-					     gpa, n);
+			vireo_shadow_written(vm, mem, gpa, n);
 		write_unlock(&vm->mmu.lock);
 		if (!ok) {
 			if (nofault || ++tries > WRITE_TRIES || !gpa_fault_in(hva, n))
@@ -524,21 +564,26 @@ static int hva_cmpxchg(unsigned long hva, void *old, const void *new, u32 len)
 int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *new, u32 len)
 {
 	struct vireo_vm *vm = vcpu->vm;
+	const struct vireo_mem *mem;
 	unsigned long hva;
 	int tries, r;
 
 	might_fault();
-	if (gpa_piece(vcpu, gpa, len, true, &hva) != len)
+	if (gpa_piece(vcpu, gpa, len, true, &hva, &mem) != len)
 		return -EFAULT;
-	if (!vm->mmu.shadow)
-		return hva_cmpxchg(hva, old, new, len);
+	if (!vm->mmu.shadow) {
+		r = hva_cmpxchg(hva, old, new, len);
+		vireo_track_gpa(mem, gpa, len);
+		return r;
+	}
 	for (tries = 0; tries < WRITE_TRIES; tries++) {
 		write_lock(&vm->mmu.lock);
 		pagefault_disable();
 		r = hva_cmpxchg(hva, old, new, len);
 		pagefault_enable();
+		vireo_track_gpa(mem, gpa, len);
 		if (!r)
-			vireo_shadow_written(vm, vireo_vcpu_mem(vcpu, gpa >> PAGE_SHIFT), gpa, len);
+			vireo_shadow_written(vm, mem, gpa, len);
 		write_unlock(&vm->mmu.lock);
 		if (!r || !gpa_fault_in(hva, len))
 			break;

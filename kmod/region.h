@@ -40,6 +40,23 @@ int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg);
  */
 int vireo_region_delete(struct vireo_vm *vm, u32 slot);
 
+/* The region in a slot, NULL if that is empty; vm->lock held. */
+const struct vireo_mem *vireo_region_find(struct vireo_vm *vm, u32 slot);
+
+/**
+ * vireo_region_track() - have other consumers follow a region
+ * @vm: VM, vm->lock held
+ * @mem: region
+ * @track: consumers, NULL: none
+ * @drop: also drop all that is mapped of it
+ *
+ * On return nobody uses @mem or what it pointed to, which is freed but for the consumers themselves.
+ *
+ * Return: 0, -ENOMEM; then nothing has changed.
+ */
+int vireo_region_track(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_track *track,
+		       bool drop);
+
 /* vireo_mem_map() where it is called often. */
 static __always_inline const struct vireo_mem_map *vireo_mem_map_inline(struct vireo_vm *vm)
 {

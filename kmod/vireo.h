@@ -345,6 +345,7 @@ struct vireo_vcpu {
  * @flags: VIREO_REGION_*
  * @slot: slot number
  * @frames: reverse maps of its frames, of each 2 MiB and of each 1 GiB; NULL without shadow tables
+ * @track: who follows its writes; NULL: nobody
  */
 struct vireo_mem {
 	u64 gfn;
@@ -353,6 +354,7 @@ struct vireo_mem {
 	u64 flags;
 	u32 slot;
 	struct shadow_frame *frames[3];
+	struct vireo_track *track;
 };
 
 /**

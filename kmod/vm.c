@@ -14,6 +14,7 @@
 #include "hardware.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "mmu/track.h"
 #include "pvclock.h"
 #include "region.h"
 
@@ -92,6 +93,48 @@ static int vireo_vm_set_region(struct vireo_vm *vm, const void __user *arg, bool
 
 	mutex_lock(&vm->lock);
 	r = set ? vireo_region_set(vm, &region) : vireo_region_delete(vm, region.slot);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int vireo_vm_set_tracking(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_tracking tracking;
+	int r;
+
+	r = vireo_copy_struct(&tracking, sizeof(tracking), arg, sizeof(tracking));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_track_set(vm, &tracking);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int vireo_vm_get_dirty(struct vireo_vm *vm, void __user *arg)
+{
+	struct vireo_dirty_log log;
+	int r;
+
+	r = vireo_copy_struct(&log, sizeof(log), arg, sizeof(log));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_track_get(vm, &log);
+	mutex_unlock(&vm->lock);
+	return r ?: vireo_copy_back(arg, &log, sizeof(log), log.size);
+}
+
+static int vireo_vm_mark_dirty(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_dirty_range range;
+	int r;
+
+	r = vireo_copy_struct(&range, sizeof(range), arg, sizeof(range));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_track_write(vm, &range);
 	mutex_unlock(&vm->lock);
 	return r;
 }
@@ -181,6 +224,12 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 		return vireo_vm_set_state(vm, arg);
 	case VIREO_CALL(VIREO_CHECK):
 		return vireo_vm_check(vm, arg);
+	case VIREO_CALL(VIREO_SET_TRACKING):
+		return vireo_vm_set_tracking(vm, arg);
+	case VIREO_CALL(VIREO_GET_DIRTY):
+		return vireo_vm_get_dirty(vm, arg);
+	case VIREO_CALL(VIREO_MARK_DIRTY):
+		return vireo_vm_mark_dirty(vm, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -30,6 +30,7 @@
 #include "mmu.h"
 #include "notifier.h"
 #include "tdp.h"
+#include "track.h"
 
 /* A fault maps what is resident in its aligned window of so many pages. */
 #define FAULT_AROUND 16
@@ -45,7 +46,7 @@ static __always_inline void map_around(struct vireo_mmu *mmu, const struct vireo
 				       bool host_large)
 {
 	const struct vireo_tdp_format *format = mmu->format;
-	const u64 writable = mem->flags & VIREO_REGION_READONLY ? 0 : TDP_WRITE;
+	const u64 writable = mem->flags & VIREO_REGION_READONLY || mem->track ? 0 : TDP_WRITE;
 	/* Window, cut to the region and to what one table of the host, or one large page, maps. */
 	long low = gfn & (FAULT_AROUND - 1), high = FAULT_AROUND - 1 - low;
 	long index = (hva >> PAGE_SHIFT) & (TDP_ENTRIES - 1);
@@ -101,6 +102,8 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	level = min_t(int, host_level, format->max_level);
 	if (unlikely(format->large_drop) && (access & VIREO_ACCESS_EXEC))
 		level = 1;
+	if (unlikely(mem->track) && write)
+		level = 1;
 	while (level > 1 && !mem_fits(mem, gfn, level))
 		level--;
 
@@ -118,6 +121,10 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 			if (pa == (host & PTE_PFN_MASK) && (!write || (old & TDP_WRITE)) &&
 			    (!(access & VIREO_ACCESS_EXEC) || (old & TDP_EXEC)))
 				return VIREO_FAULT_FIXED;
+			/* Followed: only what is written becomes small. */
+			if (mem->track && (old & TDP_LARGE) && !(old & TDP_WRITE) && pa == (host & PTE_PFN_MASK))
+				return vireo_tdp_split(mmu, &vcpu->mmu_cache, e, old, reached) ? MAP_BUSY :
+												  MAP_NO_PAGE;
 			return MAP_CONFLICT;
 		}
 		level = reached;
@@ -128,8 +135,10 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 		return MAP_BUSY;
 	pa = host & PTE_PFN_MASK & ~base;
 	new = tdp_leaf(format, pa, level) | format->accessed;
-	if (host_writable(host) && !(mem->flags & VIREO_REGION_READONLY))
+	if (host_writable(host) && !(mem->flags & VIREO_REGION_READONLY) && (write || !mem->track)) {
 		new |= TDP_WRITE;
+		vireo_track_mark(mem, gfn);
+	}
 	if (write)
 		new |= format->dirty;
 
@@ -196,6 +205,7 @@ static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_odd *odd, void *d
 {
 	struct vireo_mmu *mmu = &vcpu->vm->mmu;
 	const struct vireo_tdp_format *format = mmu->format;
+	const struct vireo_mem *mem;
 	u64 *e, old, new;
 	int r;
 
@@ -219,6 +229,9 @@ static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_odd *odd, void *d
 		r = MAP_CONFLICT;
 		goto unlock;
 	}
+	mem = vireo_mem_find(odd->map, odd->gfn);
+	if (odd->writable && !WARN_ON_ONCE(!mem))
+		vireo_track_mark(mem, odd->gfn);
 	if (try_cmpxchg64(e, &old, old | new)) {
 		if (!old)
 			atomic_long_inc(&mmu->pages[1]);

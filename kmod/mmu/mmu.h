@@ -6,6 +6,7 @@
  *  mmu.c       life of a VM's tables; ranges dropped, regions published
  *  tdp.c       two-dimensional tables: EPT and NPT
  *  fault.c     nested page fault: user page found, mapped
+ *  track.c     which pages were written
  *  notifier.c  host takes pages back
  *
  * Documentation/mmu.rst has the design and the argument why it is safe.
@@ -219,6 +220,9 @@ int vireo_shadow_add_region(struct vireo_vm *vm, struct vireo_mem *mem);
 void vireo_shadow_free_region(struct vireo_mem *mem);
 /* Under the lock for writing: drop what maps frames of a region, or follows tables there.  True: flush. */
 bool vireo_shadow_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
+/* Frames of @mem lose the right to be written: all, or those with a bit; mmu->lock held for writing, no flush. */
+void vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
+void vireo_shadow_protect_word(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, unsigned long bits);
 void vireo_shadow_zap_all(struct vireo_vm *vm);
 /* The launcher may have written to tables: drop all that follows them; interrupts on. */
 void vireo_shadow_forget(struct vireo_vm *vm);

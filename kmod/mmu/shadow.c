@@ -350,6 +350,18 @@ void shadow_write_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 
 	}
 }
 
+void vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end)
+{
+	for (; start < end; start++)
+		shadow_write_protect(vm, mem, start);
+}
+
+void vireo_shadow_protect_word(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, unsigned long bits)
+{
+	for (; bits; bits &= bits - 1)
+		shadow_write_protect(vm, mem, gfn + __ffs(bits));
+}
+
 /* ------------------------------------------------------------------ */
 /* Cutting off                                                          */
 

@@ -27,6 +27,7 @@
 #include "host.h"
 #include "notifier.h"
 #include "shadow.h"
+#include "track.h"
 
 /* Error code of a page fault: SDM vol. 3, 4.7. */
 #define ERROR_WRITE	BIT(1)
@@ -118,6 +119,8 @@ static int fault_level(struct vireo_vcpu *vcpu, const struct shadow_fault *f, in
 		most = min_t(int, most, f->walk.level);
 	level = min(level, most);
 	if (unlikely(vcpu->vm->mmu.shadow->large_drop) && (f->access & VIREO_ACCESS_EXEC))
+		level = 1;
+	if (unlikely(f->mem->track) && (f->access & VIREO_ACCESS_WRITE))
 		level = 1;
 	/* A table in it would make all of it read-only. */
 	while (level > 1 && (!mem_fits(f->mem, f->gfn, level) ||
@@ -282,7 +285,7 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 			continue;
 		guest &= PT_RIGHTS | PT_DIRTY;
 		if (!(guest & PT_DIRTY) || !host_writable(host) ||
-		    (mem->flags & VIREO_REGION_READONLY) || !shadow_may_write(vm, mem, gfn))
+		    (mem->flags & VIREO_REGION_READONLY) || mem->track || !shadow_may_write(vm, mem, gfn))
 			guest &= ~PT_WRITE;
 		/* Not accessed yet, as far as anybody knows. */
 		shadow_add_leaf(vm, mem, sp, i, gfn, PT_PRESENT | (guest & PT_RIGHTS) |
@@ -295,7 +298,8 @@ static u64 leaf_flags(const struct shadow_fault *f, u64 guest, int level, u64 dr
 {
 	u64 flags = PT_PRESENT | PT_ACCESSED | (guest & (PT_USER | PT_NX));
 
-	if ((guest & PT_DIRTY) && !(f->mem->flags & VIREO_REGION_READONLY))
+	if ((guest & PT_DIRTY) && !(f->mem->flags & VIREO_REGION_READONLY) &&
+	    (!f->mem->track || (f->access & VIREO_ACCESS_WRITE)))
 		flags |= guest & PT_WRITE;
 	if (level > 1)
 		flags |= PT_LARGE | drop;
@@ -342,6 +346,8 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 			return MAP_BUSY;
 		}
 	}
+	if (flags & PT_WRITE)
+		vireo_track_mark(f->mem, f->gfn);
 	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
 			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
 	vcpu->counters.faults++;
@@ -427,6 +433,8 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 			return MAP_EXCLUSIVE;
 		flags &= ~PT_WRITE;
 	}
+	if (flags & PT_WRITE)
+		vireo_track_mark(f->mem, f->gfn);
 	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
 			     f->gfn & ~(tdp_pages(level) - 1),
 			     __sme_set(host & PTE_PFN_MASK & PAGE_MASK &

@@ -3,8 +3,8 @@
  * Two-dimensional page tables: building and tearing down.
  *
  * Locking: under mmu->lock held for reading, entries only go from nothing to something
- * or gain rights, by cmpxchg, so any number of vCPUs build in parallel and a table
- * once seen stays.  Under the lock held for writing, entries vanish.  A table page is
+ * or gain rights, or large leaves are split, by cmpxchg, so any number of vCPUs build in parallel
+ * and a table once seen stays.  Under the lock held for writing, entries vanish.  A table page is
  * freed when no entry points to it and all TLBs were flushed since; that needs
  * no lock, because nobody can find it any more.
  */
@@ -137,6 +137,95 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
 			}
 		}
 		table = tdp_table(format, value);
+	}
+}
+
+bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level)
+{
+	const struct vireo_tdp_format *format = mmu->format;
+	u64 *table, leaf = old & ~format->address;
+	const u64 pa = old & format->address;
+	int i;
+
+	if (!cache->nr)
+		return false;
+	table = cache->pages[cache->nr - 1];
+	if (level == 2)
+		leaf = (leaf & ~TDP_LARGE) | format->leaf;
+	for (i = 0; i < TDP_ENTRIES; i++)
+		table[i] = leaf | (pa + ((i * tdp_pages(level - 1)) << PAGE_SHIFT));
+	if (try_cmpxchg64(e, &old, virt_to_phys(table) | format->table)) {
+		cache->nr--;
+		atomic_long_inc(&mmu->pages[0]);
+		atomic_long_dec(&mmu->pages[level]);
+		atomic_long_add(TDP_ENTRIES, &mmu->pages[level - 1]);
+	} else {
+		/* Somebody else was faster. */
+		clear_page(table);
+	}
+	return true;
+}
+
+static void tdp_protect_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end)
+{
+	const u64 span = tdp_pages(level);
+	u64 gfn = start & ~(span - 1);
+
+	for (; gfn < end; gfn += span) {
+		u64 *e = &table[tdp_index(gfn, level)];
+		u64 entry = READ_ONCE(*e);
+
+		if (!entry)
+			continue;
+		if (!tdp_is_leaf(entry, level))
+			tdp_protect_table(mmu, tdp_table(mmu->format, entry), level - 1, max(start, gfn),
+					  min(end, gfn + span));
+		else if (entry & TDP_WRITE)
+			clear_bit(ilog2(TDP_WRITE), (unsigned long *)e);
+	}
+}
+
+void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end)
+{
+	end = min(end, tdp_pages(mmu->levels + 1));
+	if (start < end)
+		tdp_protect_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, start, end);
+}
+
+/* The table of level 1 with @gfn in it; NULL: there is none. */
+static u64 *tdp_leaf_table(struct vireo_mmu *mmu, u64 gfn)
+{
+	u64 *table = tdp_table(mmu->format, mmu->root);
+	int level;
+
+	for (level = mmu->levels; level > 1; level--) {
+		u64 entry = READ_ONCE(table[tdp_index(gfn, level)]);
+
+		if (!entry || (entry & TDP_LARGE))
+			return NULL;
+		table = tdp_table(mmu->format, entry);
+	}
+	return table;
+}
+
+void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
+{
+	u64 *table = NULL;
+	u64 last = 0;
+
+	for (; bits; bits &= bits - 1) {
+		const u64 g = gfn + __ffs(bits);
+		u64 *e;
+
+		/* A word may be of two tables: regions begin anywhere. */
+		if (!table || (g ^ last) >> TDP_INDEX_BITS)
+			table = tdp_leaf_table(mmu, g);
+		last = g;
+		if (!table)
+			continue;
+		e = &table[g & (TDP_ENTRIES - 1)];
+		if (READ_ONCE(*e) & TDP_WRITE)
+			clear_bit(ilog2(TDP_WRITE), (unsigned long *)e);
 	}
 }
 

@@ -156,6 +156,33 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
 		    u64 **entry);
 
 /**
+ * vireo_tdp_split() - put a table of smaller leaves in place of a large one
+ * @mmu: tables, lock held for reading
+ * @cache: zeroed pages for new tables
+ * @e: entry of the leaf
+ * @old: its value: large and not writable
+ * @level: its level
+ *
+ * They map the same and allow the same, but for execution where large leaves must not allow that.
+ *
+ * Return: false: the cache is empty.
+ */
+bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level);
+
+/**
+ * vireo_tdp_protect() - take the right to write from all mappings that touch a range
+ * @mmu: tables, lock held for writing
+ * @start: first guest frame
+ * @end: frame after the last
+ *
+ * The flush is the caller's.
+ */
+void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end);
+
+/* The same for small mappings of the frames from @gfn on for which @bits has a bit. */
+void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits);
+
+/**
  * vireo_tdp_zap() - cut out all mappings that touch a range
  * @mmu: tables, lock held for writing
  * @start: first guest frame

@@ -19,6 +19,7 @@
 
 #include "../region.h"
 #include "mmu.h"
+#include "track.h"
 
 /* Entries of the guest's tables. */
 #define GUEST_PRESENT	BIT_ULL(0)
@@ -184,6 +185,7 @@ static noinline int walk_set_accessed(const struct walk_format *f, const struct 
 			r = __try_cmpxchg_user((u32 __user *)user, &old, (u32)(value | bits),
 					       narrow);
 		}
+		vireo_track_gpa(mem, gpa, f->bytes);
 		if (r)
 			return r;
 	}

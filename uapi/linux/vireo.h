@@ -632,6 +632,77 @@ struct vireo_region {
 	__u64 hva;
 };
 
+/* Who may follow the writes to a region, each on its own: consumers are 0 to 3. */
+#define VIREO_TRACK_CONSUMERS	4
+
+/**
+ * struct vireo_tracking - argument of VIREO_SET_TRACKING
+ * @size: sizeof(struct vireo_tracking)
+ * @slot: region
+ * @consumer: 0 to VIREO_TRACK_CONSUMERS - 1
+ * @on: 1: follow its writes from now on; 0: no more
+ *
+ * The VM may run meanwhile.  What is written after the call has returned is told to the consumer, with
+ * nothing before it: who wants a copy copies all of the region first.  A region that is replaced or deleted is not followed
+ * any more.
+ *
+ * Errors: -EINVAL (unknown slot or consumer, @on), -ENOENT (an empty slot; @on is 0 and it was not followed), -EALREADY (it is
+ * followed), -ENOMEM; then nothing has changed.
+ */
+struct vireo_tracking {
+	__u32 size;
+	__u32 slot;
+	__u32 consumer;
+	__u32 on;
+};
+
+/**
+ * struct vireo_dirty_log - argument of VIREO_GET_DIRTY
+ * @size: sizeof(struct vireo_dirty_log)
+ * @slot: region
+ * @consumer: who asks
+ * @flags: zero
+ * @first: first page of the region to ask for, a multiple of 64
+ * @pages: how many pages, each of 4 KiB
+ * @bitmap: user address, a multiple of 8, of a u64 for each 64 pages; bit 0 of the first is for page @first
+ * @found: out: how many pages were written
+ *
+ * Sets the bits of the pages that were written since the consumer was last told of them, leaves all others of the bitmap
+ * as they are, and forgets them, as one step: a write is told of once, in this call or in one after it.  Written is what a vCPU, the
+ * module or VIREO_MARK_DIRTY has written; a page may be told of although the processor has only made ready to write to it.
+ *
+ * Errors: -EINVAL (alignment, beyond the region, unknown flags), -ENOENT (the consumer does not follow the region), -EFAULT (the bitmap is
+ * not writable: what it tells by then counts as told, the rest does not).
+ */
+struct vireo_dirty_log {
+	__u32 size;
+	__u32 slot;
+	__u32 consumer;
+	__u32 flags;
+	__u64 first;
+	__u64 pages;
+	__u64 bitmap;
+	__u64 found;
+};
+
+/**
+ * struct vireo_dirty_range - argument of VIREO_MARK_DIRTY
+ * @size: sizeof(struct vireo_dirty_range)
+ * @flags: zero
+ * @gpa: guest-physical address of the first byte
+ * @bytes: how many, not 0
+ *
+ * The launcher has written there itself, by its own mapping of a region: all consumers hear of it.  To be called after the write.
+ *
+ * Errors: -EINVAL (no bytes, wrap, unknown flags), -EFAULT (not all of it is in regions); then nothing is marked.
+ */
+struct vireo_dirty_range {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u64 bytes;
+};
+
 /**
  * struct vireo_vcpu_config - argument of VIREO_CREATE_VCPU, which returns the vCPU's file
  * @size: sizeof(struct vireo_vcpu_config)
@@ -842,6 +913,9 @@ struct vireo_stats {
 #define VIREO_SET_IOEVENTFD	_IOW(VIREO_IOC, 0x24, struct vireo_ioeventfd)
 #define VIREO_SET_IRQFD		_IOW(VIREO_IOC, 0x26, struct vireo_irqfd)
 #define VIREO_CHECK		_IOWR(VIREO_IOC, 0x25, struct vireo_check)
+#define VIREO_SET_TRACKING	_IOW(VIREO_IOC, 0x27, struct vireo_tracking)
+#define VIREO_GET_DIRTY		_IOWR(VIREO_IOC, 0x28, struct vireo_dirty_log)
+#define VIREO_MARK_DIRTY	_IOW(VIREO_IOC, 0x29, struct vireo_dirty_range)
 
 /* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */
 #define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)
