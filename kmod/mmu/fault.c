@@ -162,7 +162,8 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	}
 	vcpu->counters.faults++;
 
-	if (level == 1)
+	/* Where only rights were missing the neighbours were looked at when the page was mapped. */
+	if (level == 1 && !old)
 		map_around(mmu, mem, gfn, hva, e, hostp, host, host_level > 1);
 	return VIREO_FAULT_FIXED;
 }

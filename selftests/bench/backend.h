@@ -25,6 +25,8 @@ struct machine {
  * @run_exit: one run ioctl that returns before it enters the guest
  * @msi: edge interrupt @vector to vCPU 0
  * @doorbell: eventfd for 2-byte writes to @port
+ * @track: follow the writes to the region in @slot, or no more
+ * @dirty: which of its pages were written since the last time, into @bitmap, which is zero
  * @run_bytes: of the shared page
  */
 struct backend {
@@ -40,6 +42,8 @@ struct backend {
 	int (*run_exit)(struct machine *m);
 	int (*msi)(struct machine *m, unsigned int vector);
 	int (*doorbell)(struct machine *m, unsigned int port, int fd);
+	int (*track)(struct machine *m, unsigned int slot, uint64_t gpa, size_t bytes, void *hva, int on);
+	int (*dirty)(struct machine *m, unsigned int slot, size_t bytes, uint64_t *bitmap);
 	void (*say)(struct machine *m);
 };
 

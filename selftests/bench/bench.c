@@ -50,6 +50,7 @@ static const struct backend *b;
 static uint32_t samples[MAX_SAMPLES];
 static long guest_empty, host_empty;
 static uint8_t *mem;		/* the guest's, from 0 */
+static uint8_t *small, *large, *tracked;
 
 static void fail(const char *what, int r)
 {
@@ -104,7 +105,6 @@ static void *memory(size_t bytes, size_t align, int advice)
 /* A VM with the guest in it, ready to run @row; the memory stays until exit. */
 static int start(struct machine *m, enum bench_row row)
 {
-	static uint8_t *small, *large;
 	struct params *p;
 	unsigned int i, vendor, unused;
 	int r;
@@ -148,6 +148,12 @@ static int start(struct machine *m, enum bench_row row)
 		r = b->region(m, 1, SMALL_GPA, MAX_SAMPLES * 0x1000UL, small);
 	if (!r)
 		r = b->region(m, 2, LARGE_GPA, (24 + WARM_UP) * 0x200000UL, large);
+	if (!r && row >= ROW_track_on && row <= ROW_track_read) {
+		if (!tracked)
+			tracked = memory(TRACK_BYTES, 0x200000, MADV_NOHUGEPAGE);
+		p->pages = TRACK_BYTES >> 12;
+		r = b->region(m, 3, TRACK_GPA, TRACK_BYTES, tracked);
+	}
 	if (!r)
 		r = b->registers(m);
 	return r;
@@ -230,6 +236,11 @@ static int guest_row(enum bench_row row)
 		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = b->doorbell(&m, PORT_EVENTFD, fd);
 	}
+	if (!r && row == ROW_track_write) {
+		r = b->run_to(&m, PORT_SYNC);
+		if (!r)
+			r = b->track(&m, 1, SMALL_GPA, MAX_SAMPLES * 0x1000UL, small, 1);
+	}
 	if (!r)
 		r = row == ROW_halt ? run_halt(&m) : b->run_to(&m, PORT_DONE);
 	if (r) {
@@ -305,6 +316,44 @@ static int create_rows(enum bench_row row)
 	return 0;
 }
 
+/* Rows track_*: the guest writes, and stands at an OUT while it is asked what. */
+static int track_row(struct machine *m, enum bench_row row)
+{
+	static uint64_t bitmap[TRACK_BYTES >> 12 >> 6];
+	struct params *p = (void *)(mem + PARAMS);
+	unsigned int i, n = rows[row].samples + WARM_UP;
+	uint32_t t;
+	int r;
+
+	r = b->run_to(m, PORT_SYNC);
+	if (!r && row != ROW_track_on) {
+		r = b->track(m, 3, TRACK_GPA, TRACK_BYTES, tracked, 1);
+		if (!r)
+			r = b->dirty(m, 3, TRACK_BYTES, bitmap);
+		p->pages = row == ROW_track_clean ? 0 : 1000;
+	}
+	for (i = 0; i < n && !r; i++) {
+		if (row == ROW_track_on) {
+			t = tsc();
+			r = b->track(m, 3, TRACK_GPA, TRACK_BYTES, tracked, 1);
+			samples[i] = tsc() - t;
+			if (!r)
+				r = b->track(m, 3, TRACK_GPA, TRACK_BYTES, tracked, 0);
+			if (!r)
+				r = b->run_to(m, PORT_SYNC);
+			continue;
+		}
+		r = b->run_to(m, PORT_SYNC);
+		memset(bitmap, 0, sizeof(bitmap));
+		if (r)
+			break;
+		t = tsc();
+		r = b->dirty(m, 3, TRACK_BYTES, bitmap);
+		samples[i] = tsc() - t;
+	}
+	return r;
+}
+
 static int host_row(enum bench_row row)
 {
 	struct machine m = { 0 };
@@ -339,6 +388,11 @@ static int host_row(enum bench_row row)
 				bad = b->run_to(&m, PORT_SYNC);
 			samples[i] = tsc() - t;
 		}
+		break;
+	case ROW_track_on:
+	case ROW_track_clean:
+	case ROW_track_read:
+		bad = track_row(&m, row);
 		break;
 	default:
 		bad = -EINVAL;

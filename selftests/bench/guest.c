@@ -350,6 +350,23 @@ void guest_main(void)
 		for (i = 0; i < n; i++)
 			samples[i] = op_touch(0, 0, 0, LARGE_GPA + i * 0x200000UL);
 		break;
+	case ROW_track_write:
+		/* mapped and writable first */
+		for (i = 0; i < n; i++)
+			op_touch(0, 0, 0, SMALL_GPA + i * 0x1000UL);
+		asm volatile("out %%al, %0" : : "i"(PORT_SYNC) : "memory");
+		for (i = 0; i < n; i++)
+			samples[i] = op_touch(0, 0, 0, SMALL_GPA + i * 0x1000UL);
+		break;
+	case ROW_track_on:
+	case ROW_track_clean:
+	case ROW_track_read:
+		for (;;) {
+			n = ((volatile struct params *)PARAMS)->pages;
+			for (i = 0; i < n; i++)
+				op_touch(0, 0, 0, TRACK_GPA + i * 0x1000UL);
+			asm volatile("out %%al, %0" : : "i"(PORT_SYNC) : "memory");
+		}
 	case ROW_cr3_switch:
 		for (i = 0; i < n; i++)
 			samples[i] = op_cr3(0, 0, WINDOW, (u64)space[i % 2 ^ 1].pml4);

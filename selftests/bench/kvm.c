@@ -151,6 +151,22 @@ static int kvm_doorbell(struct machine *m, unsigned int port, int fd)
 	return sys_ioctl(m->vm, KVM_IOEVENTFD, &e);
 }
 
+static int kvm_track(struct machine *m, unsigned int slot, uint64_t gpa, size_t bytes, void *hva, int on)
+{
+	struct kvm_userspace_memory_region r = { .slot = slot, .guest_phys_addr = gpa, .memory_size = bytes,
+		.userspace_addr = (uint64_t)hva, .flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0 };
+
+	return sys_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &r);
+}
+
+static int kvm_dirty(struct machine *m, unsigned int slot, size_t bytes, uint64_t *bitmap)
+{
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
+
+	(void)bytes;
+	return sys_ioctl(m->vm, KVM_GET_DIRTY_LOG, &log);
+}
+
 static void kvm_say(struct machine *m)
 {
 	struct kvm_run *run = m->run;
@@ -176,5 +192,7 @@ const struct backend kvm_backend = {
 	.run_exit = kvm_run_exit,
 	.msi = kvm_msi,
 	.doorbell = kvm_doorbell,
+	.track = kvm_track,
+	.dirty = kvm_dirty,
 	.say = kvm_say,
 };

@@ -163,6 +163,23 @@ static int vireo_doorbell(struct machine *m, unsigned int port, int fd)
 	return sys_ioctl(m->vm, VIREO_SET_IOEVENTFD, &e);
 }
 
+static int vireo_track(struct machine *m, unsigned int slot, uint64_t gpa, size_t bytes, void *hva, int on)
+{
+	struct vireo_tracking t = { .size = sizeof(t), .slot = slot, .on = on };
+
+	(void)gpa;
+	(void)bytes;
+	(void)hva;
+	return sys_ioctl(m->vm, VIREO_SET_TRACKING, &t);
+}
+
+static int vireo_dirty(struct machine *m, unsigned int slot, size_t bytes, uint64_t *bitmap)
+{
+	struct vireo_dirty_log log = { .size = sizeof(log), .slot = slot, .pages = bytes >> 12, .bitmap = (uint64_t)bitmap };
+
+	return sys_ioctl(m->vm, VIREO_GET_DIRTY, &log);
+}
+
 static void vireo_say(struct machine *m)
 {
 	struct vireo_run *run = m->run;
@@ -186,5 +203,7 @@ const struct backend vireo_backend = {
 	.run_exit = vireo_run_exit,
 	.msi = vireo_msi,
 	.doorbell = vireo_doorbell,
+	.track = vireo_track,
+	.dirty = vireo_dirty,
 	.say = vireo_say,
 };
