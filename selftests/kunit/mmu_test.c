@@ -861,11 +861,87 @@ static void mmu_race_test(struct kunit *test)
 	kunit_info(test, "%lu + %lu + %lu faults\n", r[0].faults, r[1].faults, r[2].faults);
 }
 
+/* A large leaf becomes a table of smaller ones that map and allow the same. */
+static void mmu_split_test(struct kunit *test)
+{
+	static const unsigned int some[] = { 0, 1, 300, 511 };
+	struct test_vm *t = test->priv;
+	struct vireo_mmu *mmu = &t->vm.mmu;
+	struct vireo_mmu_cache none = {};
+	int level, l, i;
+
+	for (level = 2; level <= t->format.max_level; level++) {
+		const u64 gfn = (u64)level << 20, pa = (u64)level << 33, small = tdp_pages(level - 1);
+		u64 *e, old, entry;
+
+		KUNIT_ASSERT_EQ(test, put(test, t, gfn, level, pa), level);
+		cache_fill(test, &t->vcpu.mmu_cache);
+		/* what a range only touches loses the right as well */
+		write_lock(&mmu->lock);
+		vireo_tdp_protect(mmu, gfn + 5, gfn + 6);
+		write_unlock(&mmu->lock);
+		read_lock(&mmu->lock);
+		KUNIT_EXPECT_EQ(test, vireo_tdp_reach(mmu, &t->vcpu.mmu_cache, gfn, 1, &e), level);
+		old = *e;
+		KUNIT_EXPECT_EQ(test, old, tdp_leaf(&t->format, pa, level));
+		KUNIT_EXPECT_FALSE(test, vireo_tdp_split(mmu, &none, e, old, level));
+		KUNIT_EXPECT_EQ(test, *e, old);
+		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level));
+		/* late: nothing happens, and the page is fit for use still */
+		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level));
+		read_unlock(&mmu->lock);
+		for (i = 0; i < t->vcpu.mmu_cache.nr; i++)
+			KUNIT_EXPECT_NULL(test, memchr_inv(t->vcpu.mmu_cache.pages[i], 0, PAGE_SIZE));
+		for (i = 0; i < ARRAY_SIZE(some); i++) {
+			entry = test_tdp_find(mmu, gfn + some[i] * small, &l);
+			KUNIT_EXPECT_EQ(test, l, level - 1);
+			KUNIT_EXPECT_EQ(test, entry, tdp_leaf(&t->format, pa + ((some[i] * small) << 12), level - 1));
+		}
+		test_tdp_check_counts(test, mmu);
+	}
+}
+
+static bool writable(struct test_vm *t, u64 gfn)
+{
+	int level;
+
+	return test_tdp_find(&t->vm.mmu, gfn, &level) & TDP_WRITE;
+}
+
+/* Frames lose the right to be written: a word's bits across two tables, and a range. */
+static void mmu_protect_test(struct kunit *test)
+{
+	struct test_vm *t = test->priv;
+	struct vireo_mmu *mmu = &t->vm.mmu;
+	u64 gfn;
+
+	for (gfn = 0x1fe; gfn < 0x206; gfn++)
+		KUNIT_ASSERT_EQ(test, put(test, t, gfn, 1, gfn << 12), 1);
+	write_lock(&mmu->lock);
+	/* 0x1ff, 0x201, and one that is not mapped at all */
+	vireo_tdp_protect_word(mmu, 0x1fe, BIT(1) | BIT(3) | BIT(40));
+	vireo_tdp_protect_word(mmu, 0x40000000, ~0UL);
+	write_unlock(&mmu->lock);
+	for (gfn = 0x1fe; gfn < 0x206; gfn++)
+		KUNIT_EXPECT_EQ(test, writable(t, gfn), gfn != 0x1ff && gfn != 0x201);
+	write_lock(&mmu->lock);
+	vireo_tdp_protect(mmu, 0x203, 0x205);
+	vireo_tdp_protect(mmu, 0x205, 0x205);
+	write_unlock(&mmu->lock);
+	KUNIT_EXPECT_TRUE(test, writable(t, 0x202));
+	KUNIT_EXPECT_FALSE(test, writable(t, 0x203));
+	KUNIT_EXPECT_FALSE(test, writable(t, 0x204));
+	KUNIT_EXPECT_TRUE(test, writable(t, 0x205));
+	test_tdp_check_counts(test, mmu);
+}
+
 static struct kunit_case mmu_cases[] = {
 	KUNIT_CASE(mmu_format_test),
 	KUNIT_CASE_PARAM(mmu_reach_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_zap_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_young_test, mmu_caps_gen_params),
+	KUNIT_CASE_PARAM(mmu_split_test, mmu_caps_gen_params),
+	KUNIT_CASE_PARAM(mmu_protect_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_model_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_fault_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_around_test, mmu_caps_gen_params),
