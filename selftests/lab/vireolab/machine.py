@@ -27,12 +27,12 @@ TIMED_OUT = 124
 class Machine:
     """What an emulator needs to know; see processors.py."""
 
-    def __init__(self, emulator, host, initramfs, cpus=None, memory=1024, extra_args="", disks=()):
+    def __init__(self, emulator, host, initramfs, cpus, spare_cpu0, memory, extra_args, disks):
         self.emulator = emulator
         self.kernel = host.kernel
         self.initramfs = initramfs
-        self.cpus = cpus or emulator.default_cpus
-        self.spare_cpu0 = emulator.spares_cpu0(self.cpus)
+        self.cpus = cpus
+        self.spare_cpu0 = spare_cpu0
         self.memory = memory
         self.disks = disks
         self.args = f"{emulator.kernel_args(self.cpus)} {extra_args}".strip()
