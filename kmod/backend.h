@@ -98,6 +98,9 @@
  * vm_flush_free: tables of @vm are about to be freed: nothing may remain cached on any CPU (may sleep;
  *	no vCPU can run any more).
  *
+ * log_dirty: from now on frames that the guest makes dirty in the nested tables come to vireo_track_logged() at the exit that
+ *	follows; or no more.  Only where vireo_caps.dirty_log is set.
+ *
  * write_tsc_offset: vcpu->tsc_offset into the control structure.
  * dump: control structure to the log (vireo_vm_kill, debugging).
  */
@@ -153,6 +156,7 @@
 	OP(void, set_root, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, flush, (struct vireo_vcpu *vcpu), (vcpu))			\
 	OP(void, vm_flush_free, (struct vireo_vm *vm), (vm))			\
+	OP(void, log_dirty, (struct vireo_vcpu *vcpu, bool on), (vcpu, on))	\
 	OP(void, write_tsc_offset, (struct vireo_vcpu *vcpu), (vcpu))		\
 	OP(void, dump, (struct vireo_vcpu *vcpu), (vcpu))
 

@@ -229,9 +229,15 @@ int vireo_vm_set_state(struct vireo_vm *vm, const struct vireo_state __user *arg
 void vireo_get_regs(struct vireo_vcpu *vcpu, struct vireo_regs *regs);
 int vireo_check_regs(const struct vireo_regs *regs);
 void vireo_set_regs(struct vireo_vcpu *vcpu, const struct vireo_regs *regs);
+/* Loaded; what is set was checked, or read from the same vCPU. */
+void vireo_get_debugregs(struct vireo_vcpu *vcpu, struct vireo_debugregs *regs);
+void vireo_set_debugregs(struct vireo_vcpu *vcpu, const struct vireo_debugregs *regs);
+void vireo_get_events(struct vireo_vcpu *vcpu, struct vireo_events *events);
+void vireo_set_events(struct vireo_vcpu *vcpu, const struct vireo_events *events);
 int vireo_check_event(const struct vireo_event *event);
 
 /* time */
+void vireo_tsc_set_offset(struct vireo_vcpu *vcpu, u64 offset);
 void vireo_tsc_write(struct vireo_vcpu *vcpu, u64 value);
 u64 vireo_tsc_read(struct vireo_vcpu *vcpu);
 

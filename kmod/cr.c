@@ -283,6 +283,7 @@ int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 
 void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 {
+	bool shown = (vireo_backend_get_cr(vcpu, 4) ^ sregs->cr4) & X86_CR4_OSXSAVE;
 	int i;
 
 	vireo_backend_set_efer(vcpu, sregs->efer);
@@ -294,12 +295,17 @@ void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	vireo_backend_set_table(vcpu, false, &sregs->gdt);
 	vireo_backend_set_table(vcpu, true, &sregs->idt);
 	vcpu->cr2 = sregs->cr2;
-	vireo_set_xcr0(vcpu, sregs->xcr0);
-	vireo_lapic_set_base(vcpu, sregs->apic_base, true);
+	if (vcpu->xcr0 != sregs->xcr0)
+		vireo_set_xcr0(vcpu, sregs->xcr0);
+	if (vcpu->apic_base != sregs->apic_base) {
+		vireo_lapic_set_base(vcpu, sregs->apic_base, true);
+		shown = true;
+	}
 	/* CR8 is the upper half of the task priority: writing it clears the lower one. */
 	if (vireo_lapic_get_tpr(vcpu) != sregs->cr8)
 		vireo_lapic_set_tpr(vcpu, sregs->cr8);
-	vireo_cpuid_update(vcpu);
+	if (shown)
+		vireo_cpuid_update(vcpu);
 	/* Also how a launcher tells that it has written to tables, which nothing here can see. */
 	if (vcpu->vm->mmu.shadow)
 		vireo_shadow_forget(vcpu->vm);

@@ -36,6 +36,10 @@ static bool virtual_irq = true;
 module_param(virtual_irq, bool, 0444);
 MODULE_PARM_DESC(virtual_irq, "Let the processor deliver interrupts to guests (default)");
 
+static bool pml = true;
+module_param(pml, bool, 0444);
+MODULE_PARM_DESC(pml, "Let the processor log the pages that guests write, for dirty tracking (default); 0: write protection");
+
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
 	DEFINE_STATIC_CALL_NULL(vireo_##name, *((struct vireo_backend *)NULL)->name);
@@ -150,6 +154,7 @@ static const struct vireo_backend *vireo_probe(void)
 			vireo_caps.apic_allowed |= VIREO_FEATURE_APIC_REGISTERS;
 		if (virtual_irq)
 			vireo_caps.apic_allowed |= VIREO_FEATURE_VIRTUAL_IRQ;
+		vireo_caps.dirty_log_allowed = pml;
 		r = vireo_backends[i]->probe(&vireo_caps, nested_paging);
 		if (!r)
 			return vireo_backends[i];

@@ -63,12 +63,17 @@ u64 vireo_tsc_read(struct vireo_vcpu *vcpu)
 	return rdtsc() + vcpu->tsc_offset;
 }
 
-void vireo_tsc_write(struct vireo_vcpu *vcpu, u64 value)
+void vireo_tsc_set_offset(struct vireo_vcpu *vcpu, u64 offset)
 {
-	vcpu->tsc_offset = value - rdtsc();
+	vcpu->tsc_offset = offset;
 	vireo_backend_write_tsc_offset(vcpu);
 	vireo_lapic_tsc_changed(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_CLOCK);
+}
+
+void vireo_tsc_write(struct vireo_vcpu *vcpu, u64 value)
+{
+	vireo_tsc_set_offset(vcpu, value - rdtsc());
 }
 
 /* Index of a fixed-range MTRR, or -1. */

@@ -155,6 +155,37 @@ void vireo_pvclock_set(struct vireo_vm *vm, u64 ns)
 	vireo_pvclock_changed(vm);
 }
 
+void vireo_pvclock_keep(struct vireo_vm *vm, struct vireo_pvclock_point *point)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vireo_pvclock_lock, flags);
+	point->clock_tsc = vm->clock_tsc;
+	point->clock_offset = vm->clock_offset;
+	point->clock_khz = vm->clock_khz;
+	point->tsc = rdtsc_ordered();
+	point->ns = vireo_pvclock_at(vm, point->tsc, vm->clock_tsc ? 0 : vireo_host_ns());
+	raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+}
+
+u64 vireo_pvclock_back(struct vireo_vm *vm, const struct vireo_pvclock_point *point)
+{
+	const u64 now = rdtsc_ordered(), ticks = now - point->tsc;
+	unsigned long flags;
+
+	/* Not if the host's TSC has begun anew since. */
+	if (likely(vm->clock_tsc && point->clock_tsc && point->clock_tsc + ticks <= now)) {
+		raw_spin_lock_irqsave(&vireo_pvclock_lock, flags);
+		WRITE_ONCE(vm->clock_tsc, point->clock_tsc + ticks);
+		WRITE_ONCE(vm->clock_offset, point->clock_offset);
+		vm->clock_khz = point->clock_khz;
+		raw_spin_unlock_irqrestore(&vireo_pvclock_lock, flags);
+	} else {
+		vireo_pvclock_set(vm, point->ns);
+	}
+	return ticks;
+}
+
 void vireo_pvclock_suspend(struct vireo_suspend *at)
 {
 	at->tsc = rdtsc_ordered();

@@ -44,6 +44,35 @@ void vireo_pvclock_update(struct vireo_vcpu *vcpu);
 /* Nanoseconds that the VM's clock shows now; any context. */
 u64 vireo_pvclock_now(struct vireo_vm *vm);
 
+/**
+ * struct vireo_pvclock_point - the clock at a moment
+ * @tsc: host TSC then
+ * @ns: what it showed
+ * @clock_tsc: as in struct vireo_vm
+ * @clock_offset: likewise
+ * @clock_khz: likewise
+ */
+struct vireo_pvclock_point {
+	u64 tsc, ns;
+	u64 clock_tsc;
+	s64 clock_offset;
+	u32 clock_khz;
+};
+
+void vireo_pvclock_keep(struct vireo_vm *vm, struct vireo_pvclock_point *point);
+
+/**
+ * vireo_pvclock_back() - have the clock go on from where it was
+ * @vm: VM
+ * @point: then
+ *
+ * If clock and TSCs of the vCPUs go back by the same number of ticks, what the guest has in memory stays right; else
+ * all vCPUs are asked to renew it.
+ *
+ * Return: ticks of the host's TSC since then.
+ */
+u64 vireo_pvclock_back(struct vireo_vm *vm, const struct vireo_pvclock_point *point);
+
 /* Set it: at creation and from a state block.  Any context. */
 void vireo_pvclock_set(struct vireo_vm *vm, u64 ns);
 

@@ -16,6 +16,7 @@
 #include <linux/uaccess.h>
 
 #include "mmu/mmu.h"
+#include "mmu/rollback.h"
 #include "mmu/track.h"
 #include "region.h"
 
@@ -217,6 +218,8 @@ int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg)
 	r = region_check(vm, arg);
 	if (r)
 		return r;
+	if (!list_empty(&vm->points))
+		return -EBUSY;
 
 	new = (struct vireo_mem) {
 		.gfn = arg->gpa >> PAGE_SHIFT,
@@ -254,6 +257,8 @@ int vireo_region_delete(struct vireo_vm *vm, u32 slot)
 	old = region_find_slot(vireo_mem_map(vm), slot);
 	if (!old)
 		return -ENOENT;
+	if (!list_empty(&vm->points))
+		return -EBUSY;
 	return region_replace(vm, old, NULL);
 }
 
@@ -394,6 +399,8 @@ static __always_inline int gpa_copy(struct vireo_vcpu *vcpu, u64 gpa, void *data
 				return -EFAULT;
 			checked = true;
 		}
+		if (write && vireo_before_write(vcpu->vm, mem, gpa, n, pagefault_disabled()))
+			return -EFAULT;
 		if (write)
 			ok = copy_out((void __user *)hva, data, n);
 		else
@@ -437,7 +444,9 @@ static noinline int gpa_write_watched(struct vireo_vcpu *vcpu, u64 gpa, const vo
 		size_t n = min_t(size_t, len, PAGE_SIZE - offset_in_page(gpa));
 		bool ok;
 
-		gpa_piece(vcpu, gpa, n, true, &hva, &mem);
+		/* The regions may be others than a moment ago. */
+		if (gpa_piece(vcpu, gpa, n, true, &hva, &mem) < n || vireo_before_write(vm, mem, gpa, n, nofault))
+			return -EFAULT;
 		if (!vireo_shadow_lock(vm))
 			return -EFAULT;
 		pagefault_disable();
@@ -570,6 +579,8 @@ int vireo_cmpxchg_gpa(struct vireo_vcpu *vcpu, u64 gpa, void *old, const void *n
 
 	might_fault();
 	if (gpa_piece(vcpu, gpa, len, true, &hva, &mem) != len)
+		return -EFAULT;
+	if (vireo_before_write(vm, mem, gpa, len, false))
 		return -EFAULT;
 	if (!vm->mmu.shadow) {
 		r = hva_cmpxchg(hva, old, new, len);

@@ -25,7 +25,7 @@ void vireo_regions_destroy(struct vireo_vm *vm);
  *
  * On return vCPUs see the new region and nothing of what it replaced.
  *
- * Return: 0, -EINVAL, -EEXIST, -ENOMEM; then nothing has changed.
+ * Return: 0, -EINVAL, -EBUSY, -EEXIST, -ENOMEM; then nothing has changed.
  */
 int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg);
 
@@ -36,7 +36,7 @@ int vireo_region_set(struct vireo_vm *vm, const struct vireo_region *arg);
  *
  * On return neither a vCPU nor the module reaches the region's memory any more.
  *
- * Return: 0, -EINVAL, -ENOENT, -ENOMEM; then nothing has changed.
+ * Return: 0, -EINVAL, -ENOENT, -EBUSY, -ENOMEM; then nothing has changed.
  */
 int vireo_region_delete(struct vireo_vm *vm, u32 slot);
 

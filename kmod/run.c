@@ -25,6 +25,7 @@
 #include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "mmu/ring.h"
 #include "paravirt.h"
 #include "pvclock.h"
 
@@ -249,6 +250,14 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 		}
 		if (vireo_request_take(vcpu, VIREO_REQ_PV_EOI))
 			vireo_lapic_pv_eoi_settle(vcpu);
+		if (vireo_request_take(vcpu, VIREO_REQ_LOG))
+			vireo_backend_log_dirty(vcpu, READ_ONCE(vcpu->vm->mmu.logging));
+		if (vireo_request_take(vcpu, VIREO_REQ_DIRTY) && vireo_ring_must_exit(vcpu)) {
+			/* Until somebody has seen to it. */
+			vireo_request_set(vcpu, VIREO_REQ_DIRTY);
+			run->exit_reason = VIREO_EXIT_DIRTY;
+			return VIREO_USER;
+		}
 		if (vireo_request_take(vcpu, VIREO_REQ_CLOCK)) {
 			idx = srcu_read_lock(&vcpu->vm->srcu);
 			vireo_pvclock_update(vcpu);
@@ -429,8 +438,10 @@ static int vireo_take_run_page(struct vireo_vcpu *vcpu)
 	int r;
 
 	vcpu->wants = READ_ONCE(run->wants);
-	if (unlikely(vcpu->wants & ~(VIREO_WANT_REGS | VIREO_WANT_SREGS)))
+	if (unlikely(vcpu->wants & ~(VIREO_WANT_REGS | VIREO_WANT_SREGS | VIREO_WANT_QUOTA)))
 		return -EINVAL;
+	if (unlikely((vcpu->wants & VIREO_WANT_QUOTA) || vcpu->dirty_counted))
+		vireo_quota_begin(vcpu);
 	if (unlikely(READ_ONCE(run->gives))) {
 		r = vireo_take_given(vcpu);
 		if (r)
@@ -460,6 +471,8 @@ static void vireo_fill_run_page(struct vireo_vcpu *vcpu)
 		flags |= VIREO_RUN_IF;
 	if (vireo_extint_ready(vcpu))
 		flags |= VIREO_RUN_IRQ_READY;
+	if (unlikely(vcpu->dirty_counted))
+		vireo_quota_end(vcpu);
 	run->flags = flags;
 	run->cr8 = vireo_lapic_get_tpr(vcpu);
 	if (unlikely(wants & VIREO_WANT_REGS))

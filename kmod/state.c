@@ -43,7 +43,7 @@ int vireo_check_regs(const struct vireo_regs *regs)
 	return regs->rflags & ~0x3f7fd7ULL ? -EINVAL : 0;
 }
 
-static void vireo_get_debugregs(struct vireo_vcpu *vcpu, struct vireo_debugregs *regs)
+void vireo_get_debugregs(struct vireo_vcpu *vcpu, struct vireo_debugregs *regs)
 {
 	if (vcpu->dr_loaded) {
 		vireo_backend_dr_save(vcpu);
@@ -60,7 +60,7 @@ static int vireo_check_debugregs(const struct vireo_debugregs *regs)
 	return regs->dr6 >> 32 || regs->dr7 >> 32 ? -EINVAL : 0;
 }
 
-static void vireo_set_debugregs(struct vireo_vcpu *vcpu, const struct vireo_debugregs *regs)
+void vireo_set_debugregs(struct vireo_vcpu *vcpu, const struct vireo_debugregs *regs)
 {
 	if (vcpu->dr_loaded) {
 		vireo_backend_dr_save(vcpu);
@@ -72,7 +72,7 @@ static void vireo_set_debugregs(struct vireo_vcpu *vcpu, const struct vireo_debu
 	vireo_backend_set_dr7(vcpu, regs->dr7);
 }
 
-static void vireo_get_events(struct vireo_vcpu *vcpu, struct vireo_events *events)
+void vireo_get_events(struct vireo_vcpu *vcpu, struct vireo_events *events)
 {
 	int sipi;
 
@@ -103,7 +103,7 @@ static int vireo_check_events(const struct vireo_events *events)
 	return events->event.valid ? vireo_check_event(&events->event) : 0;
 }
 
-static void vireo_set_events(struct vireo_vcpu *vcpu, const struct vireo_events *events)
+void vireo_set_events(struct vireo_vcpu *vcpu, const struct vireo_events *events)
 {
 	vcpu->event = events->event;
 	vcpu->event_pending = events->event.valid;
@@ -172,6 +172,8 @@ static u32 vireo_fixed_size(u16 type)
 		return sizeof(struct vireo_events);
 	case VIREO_BLOCK_TSC:
 		return sizeof(struct vireo_tsc);
+	case VIREO_BLOCK_TSC_OFFSET:
+		return sizeof(struct vireo_tsc_offset);
 	case VIREO_BLOCK_CLOCK:
 		return sizeof(struct vireo_clock);
 	}
@@ -207,6 +209,9 @@ static int vireo_get_block(struct vireo_vcpu *vcpu, u16 type, void *p, u32 len)
 		tsc->value = vireo_tsc_read(vcpu);
 		tsc->khz = vcpu->tsc_khz;
 		tsc->pad = 0;
+		return 0;
+	case VIREO_BLOCK_TSC_OFFSET:
+		((struct vireo_tsc_offset *)p)->offset = vcpu->tsc_offset;
 		return 0;
 	case VIREO_BLOCK_MSRS:
 		for (i = 0; i < len / sizeof(*msr); i++) {
@@ -271,7 +276,8 @@ static int vireo_state_head(struct vireo_state *state, const void __user *arg, b
 
 int vireo_vcpu_get_state(struct vireo_vcpu *vcpu, struct vireo_state __user *arg)
 {
-	const u64 known = GENMASK_ULL(VIREO_BLOCK_TSC, VIREO_BLOCK_REGS);
+	const u64 known = GENMASK_ULL(VIREO_BLOCK_TSC, VIREO_BLOCK_REGS) |
+			  BIT_ULL(VIREO_BLOCK_TSC_OFFSET);
 	struct vireo_state state;
 	u32 used = 0, room;
 	void *image;
@@ -287,7 +293,7 @@ int vireo_vcpu_get_state(struct vireo_vcpu *vcpu, struct vireo_state __user *arg
 	if (!image)
 		return -ENOMEM;
 
-	for (type = VIREO_BLOCK_REGS; type <= VIREO_BLOCK_TSC; type++) {
+	for (type = VIREO_BLOCK_REGS; type < VIREO_BLOCK_NR; type++) {
 		struct vireo_block *head = image + used;
 		void *p = head + 1;
 		u32 len = vireo_fixed_size(type);
@@ -367,6 +373,8 @@ static int vireo_check_block(struct vireo_vcpu *vcpu, u16 type, const void *p, u
 		return vireo_check_events(p);
 	case VIREO_BLOCK_TSC:
 		return tsc->pad || tsc->khz != vcpu->tsc_khz ? -EINVAL : 0;
+	case VIREO_BLOCK_TSC_OFFSET:
+		return 0;
 	}
 	return -ENOENT;
 }
@@ -421,6 +429,9 @@ static void vireo_set_block(struct vireo_vcpu *vcpu, u16 type, void *p)
 		break;
 	case VIREO_BLOCK_TSC:
 		vireo_tsc_write(vcpu, tsc->value);
+		break;
+	case VIREO_BLOCK_TSC_OFFSET:
+		vireo_tsc_set_offset(vcpu, ((struct vireo_tsc_offset *)p)->offset);
 		break;
 	}
 }

@@ -18,6 +18,7 @@
 #include "idle.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "mmu/ring.h"
 #include "paravirt.h"
 
 static_assert(sizeof(struct vireo_run) <= VIREO_RUN_SIZE);
@@ -225,6 +226,7 @@ void vireo_vcpu_destroy(struct vireo_vcpu *vcpu)
 	vireo_lapic_destroy(vcpu);
 	vireo_backend_vcpu_destroy(vcpu);
 	vireo_mmu_vcpu_destroy(vcpu);
+	vireo_ring_free(vcpu);
 	vireo_interpret_free(vcpu);
 	vireo_forget_thread(vcpu);
 	kvfree(vcpu->cpuid);
@@ -261,10 +263,14 @@ static const struct vm_operations_struct vireo_run_vm_ops = {
 
 static int vireo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	if (vma->vm_pgoff || vma_pages(vma) != 1)
-		return -EINVAL;
+	struct vireo_vcpu *vcpu = file->private_data;
+
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
+	if (vma->vm_pgoff)
+		return vireo_ring_mmap(vcpu, vma);
+	if (vma_pages(vma) != 1)
+		return -EINVAL;
 	vma->vm_ops = &vireo_run_vm_ops;
 	return 0;
 }
@@ -302,6 +308,15 @@ done:
 	tr.executable = !r && (walk.pte_access & VIREO_ACCESS_EXEC);
 	memset(tr.pad, 0, sizeof(tr.pad));
 	return vireo_copy_back(arg, &tr, sizeof(tr), tr.size);
+}
+
+static int vireo_vcpu_set_ring(struct vireo_vcpu *vcpu, const void __user *arg)
+{
+	struct vireo_ring_config config;
+	int r;
+
+	r = vireo_copy_struct(&config, sizeof(config), arg, sizeof(config));
+	return r ?: vireo_ring_set(vcpu, &config);
 }
 
 static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *arg)
@@ -358,6 +373,9 @@ static long vireo_vcpu_ioctl_loaded(struct vireo_vcpu *vcpu, unsigned int cmd, v
 		break;
 	case VIREO_CALL(VIREO_TRANSLATE):
 		r = vireo_vcpu_translate(vcpu, arg);
+		break;
+	case VIREO_CALL(VIREO_SET_RING):
+		r = vireo_vcpu_set_ring(vcpu, arg);
 		break;
 	default:
 		r = -ENOTTY;
@@ -425,6 +443,9 @@ int vireo_vcpu_create(struct vireo_vm *vm, const struct vireo_vcpu_config __user
 	mutex_lock(&vm->lock);
 	r = -EEXIST;
 	if (vm->vcpus[config.id])
+		goto unlock;
+	r = -EBUSY;
+	if (!list_empty(&vm->points))
 		goto unlock;
 	vcpu = vireo_vcpu_new(vm, config.id);
 	if (IS_ERR(vcpu)) {

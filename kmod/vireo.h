@@ -20,6 +20,7 @@
 #include <linux/rcuwait.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
@@ -157,6 +158,8 @@ enum vireo_request {
 	VIREO_REQ_SYNC,		/* only to get a vCPU out of the guest once */
 	VIREO_REQ_OUT,		/* leave the inner loop and look around */
 	VIREO_REQ_INTERPRET,	/* own thread: leave it, and see whether to interpret */
+	VIREO_REQ_LOG,		/* own thread: mmu.logging has changed */
+	VIREO_REQ_DIRTY,	/* own thread: see whether to return to user space: VIREO_EXIT_DIRTY */
 	VIREO_REQ_STEAL,	/* the paravirtual page of steal time is to be written */
 	VIREO_REQ_PV_EOI,	/* own thread: see what became of a paravirtual EOI, interrupts on */
 	VIREO_REQ_ROOT,		/* shadow tables: find the root again; the guest has flushed */
@@ -272,6 +275,10 @@ struct vireo_vcpu {
 	atomic_t nmi_queued;		/* anyone */
 	bool irq_window_user;		/* run->want_irq_window, copied once */
 	u32 wants;			/* run->wants, copied once */
+	u32 dirty_quota;		/* run->dirty_quota, copied once; what is left */
+	bool dirty_counted;		/* the quota counts */
+	bool dirty_watched;		/* ... or there are rings */
+	struct vireo_ring *ring[VIREO_TRACK_CONSUMERS];	/* own thread, others under vm->lock; see ring.c */
 	struct fpu_guest fpu;
 
 	/* user exit in progress: what to do with the answer at the next VIREO_RUN */
@@ -324,9 +331,11 @@ struct vireo_vcpu {
 	} caps;
 
 	/* MSRs that are only values: no effect on the processor */
-	u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_var[16], bios_sign_id;
-	u64 pat;
-	u64 mcg_status;
+	struct_group(msr_values,
+		u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_var[16], bios_sign_id;
+		u64 pat;
+		u64 mcg_status;
+	);
 
 	/* allocator: page-table pages topped up before the MMU lock is taken */
 	struct vireo_mmu_cache {
@@ -381,6 +390,8 @@ struct vireo_mmu {
 	atomic_long_t pages[4];		/* mapped leaves of level 1 (4K), 2 (2M), 3 (1G); [0]: table pages */
 	struct mmu_notifier notifier;
 	struct vireo_shadow *shadow;	/* NULL: the processor needs none, ever */
+	bool log;			/* writes are followed by the processor's log, else by write protection */
+	bool logging;			/* it is on, or will be before a vCPU enters; changed under vm->lock */
 };
 
 /**
@@ -416,6 +427,8 @@ struct vireo_vm {
 	struct list_head irqfds;	/* under lock */
 	struct list_head irqfd_levels;	/* those of level-triggered lines; RCU, written under lock */
 	u32 nr_irqfds;
+	struct list_head points;	/* newest first; changes under lock and all vCPUs' mutexes, either is enough to read */
+	u32 nr_points, last_point;
 	unsigned long level_sent[4];	/* vectors that VIREO_SEND_MSI sent for a level, no EOI since; anyone */
 };
 
@@ -439,6 +452,8 @@ struct vireo_vm {
  * @no_step: an instruction cannot be run alone without danger to the host (Bochs' SVM)
  * @nested_paging: nested tables are used; else shadow tables
  * @shadow_unpaged: shadow tables are used while a guest has paging off
+ * @dirty_log: the processor can log the pages that guests write (PML)
+ * @dirty_log_allowed: it may be used for that; set before probe()
  * @apic_allowed: VIREO_FEATURE_* of the local APIC that may be used; set before probe()
  * @irq_careful: virtual interrupts can come too early (Bochs), see assist.c
  * @apic_page: the backend wants &vireo_vcpu.apic_page
@@ -460,6 +475,8 @@ struct vireo_caps {
 	bool shadow_unpaged;
 	bool irq_careful;
 	bool apic_page;
+	bool dirty_log;
+	bool dirty_log_allowed;
 	u64 apic_allowed;
 	u64 xcr0;
 };

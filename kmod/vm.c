@@ -14,9 +14,11 @@
 #include "hardware.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "mmu/ring.h"
 #include "mmu/track.h"
 #include "pvclock.h"
 #include "region.h"
+#include "snapshot.h"
 
 LIST_HEAD(vireo_vms);
 DEFINE_MUTEX(vireo_vms_lock);
@@ -40,6 +42,7 @@ static void vireo_vm_free(struct kref *ref)
 			vireo_vcpu_destroy(vm->vcpus[i]);
 	}
 	vireo_ioeventfd_destroy(vm);
+	vireo_snapshot_destroy(vm);
 	vireo_regions_destroy(vm);
 	vireo_backend_vm_destroy(vm);
 	cleanup_srcu_struct(&vm->srcu);
@@ -139,6 +142,47 @@ static int vireo_vm_mark_dirty(struct vireo_vm *vm, const void __user *arg)
 	return r;
 }
 
+static int vireo_vm_snapshot(struct vireo_vm *vm, unsigned int call, void __user *arg)
+{
+	struct vireo_snapshot snapshot;
+	int r, copied;
+
+	r = vireo_copy_struct(&snapshot, sizeof(snapshot), arg, sizeof(snapshot));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	switch (call) {
+	case VIREO_CALL(VIREO_SNAPSHOT):
+		r = vireo_snapshot_take(vm, &snapshot);
+		break;
+	case VIREO_CALL(VIREO_ROLLBACK):
+		r = vireo_snapshot_back(vm, &snapshot);
+		break;
+	default:
+		r = vireo_snapshot_drop(vm, &snapshot);
+		break;
+	}
+	mutex_unlock(&vm->lock);
+	if (r && r != -EIO && r != -EFAULT)
+		return r;
+	copied = vireo_copy_back(arg, &snapshot, sizeof(snapshot), snapshot.size);
+	return r ?: copied;
+}
+
+static int vireo_vm_reset_rings(struct vireo_vm *vm, void __user *arg)
+{
+	struct vireo_ring_reset reset;
+	int r;
+
+	r = vireo_copy_struct(&reset, sizeof(reset), arg, sizeof(reset));
+	if (r)
+		return r;
+	mutex_lock(&vm->lock);
+	r = vireo_ring_reset(vm, &reset);
+	mutex_unlock(&vm->lock);
+	return r ?: vireo_copy_back(arg, &reset, sizeof(reset), reset.size);
+}
+
 static int vireo_vm_send_msi(struct vireo_vm *vm, const void __user *arg)
 {
 	struct vireo_msi msi;
@@ -228,8 +272,14 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 		return vireo_vm_set_tracking(vm, arg);
 	case VIREO_CALL(VIREO_GET_DIRTY):
 		return vireo_vm_get_dirty(vm, arg);
+	case VIREO_CALL(VIREO_RESET_RINGS):
+		return vireo_vm_reset_rings(vm, arg);
 	case VIREO_CALL(VIREO_MARK_DIRTY):
 		return vireo_vm_mark_dirty(vm, arg);
+	case VIREO_CALL(VIREO_SNAPSHOT):
+	case VIREO_CALL(VIREO_ROLLBACK):
+	case VIREO_CALL(VIREO_DROP_SNAPSHOT):
+		return vireo_vm_snapshot(vm, vireo_call(cmd), arg);
 	default:
 		return -ENOTTY;
 	}
@@ -257,6 +307,7 @@ static struct vireo_vm *vireo_vm_new(const struct vireo_vm_config *config)
 	rwlock_init(&vm->mmu.lock);
 	INIT_LIST_HEAD(&vm->irqfds);
 	INIT_LIST_HEAD(&vm->irqfd_levels);
+	INIT_LIST_HEAD(&vm->points);
 	vm->flags = config->flags;
 	memcpy(vm->name, config->name, sizeof(vm->name));
 	vm->tsc_base = rdtsc_ordered();

@@ -29,6 +29,7 @@
 #include "host.h"
 #include "mmu.h"
 #include "notifier.h"
+#include "rollback.h"
 #include "tdp.h"
 #include "track.h"
 
@@ -46,7 +47,7 @@ static __always_inline void map_around(struct vireo_mmu *mmu, const struct vireo
 				       bool host_large)
 {
 	const struct vireo_tdp_format *format = mmu->format;
-	const u64 writable = mem->flags & VIREO_REGION_READONLY || mem->track ? 0 : TDP_WRITE;
+	const u64 writable = mem->flags & VIREO_REGION_READONLY || !vireo_track_writable(mmu, mem) ? 0 : TDP_WRITE;
 	/* Window, cut to the region and to what one table of the host, or one large page, maps. */
 	long low = gfn & (FAULT_AROUND - 1), high = FAULT_AROUND - 1 - low;
 	long index = (hva >> PAGE_SHIFT) & (TDP_ENTRIES - 1);
@@ -95,6 +96,10 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 	if (unlikely(rcu_access_pointer(vm->mem) != map))
 		return MAP_BUSY;
 
+	/* With interrupts on it has been kept before this. */
+	if (unlikely(write && mem->track) && !vireo_rollback_kept(vm, mem, gfn))
+		return MAP_BUSY;
+
 	host_level = host_resident(vm->mm, hva, write, &host, &hostp);
 	if (unlikely(host_level < 0))
 		return -host_level;
@@ -123,8 +128,10 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 				return VIREO_FAULT_FIXED;
 			/* Followed: only what is written becomes small. */
 			if (mem->track && (old & TDP_LARGE) && !(old & TDP_WRITE) && pa == (host & PTE_PFN_MASK))
-				return vireo_tdp_split(mmu, &vcpu->mmu_cache, e, old, reached) ? MAP_BUSY :
-												  MAP_NO_PAGE;
+				return vireo_tdp_split(mmu, &vcpu->mmu_cache, e, old, reached,
+						       vireo_track_writable(mmu, mem) && reached == 2 && host_level > 1 &&
+						       host_writable(host) && !(mem->flags & VIREO_REGION_READONLY) ?
+						       TDP_WRITE : 0) ? MAP_BUSY : MAP_NO_PAGE;
 			return MAP_CONFLICT;
 		}
 		level = reached;
@@ -135,9 +142,11 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 		return MAP_BUSY;
 	pa = host & PTE_PFN_MASK & ~base;
 	new = tdp_leaf(format, pa, level) | format->accessed;
-	if (host_writable(host) && !(mem->flags & VIREO_REGION_READONLY) && (write || !mem->track)) {
+	if (host_writable(host) && !(mem->flags & VIREO_REGION_READONLY) &&
+	    (write || !mem->track || (level == 1 && vireo_track_writable(mmu, mem)))) {
 		new |= TDP_WRITE;
-		vireo_track_mark(mem, gfn);
+		if (write)
+			vireo_track_mark(vcpu, mem, gfn);
 	}
 	if (write)
 		new |= format->dirty;
@@ -232,7 +241,7 @@ static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_odd *odd, void *d
 	}
 	mem = vireo_mem_find(odd->map, odd->gfn);
 	if (odd->writable && !WARN_ON_ONCE(!mem))
-		vireo_track_mark(mem, odd->gfn);
+		vireo_track_mark(vcpu, mem, odd->gfn);
 	if (try_cmpxchg64(e, &old, old | new)) {
 		if (!old)
 			atomic_long_inc(&mmu->pages[1]);
@@ -342,6 +351,11 @@ enum vireo_fault vireo_mmu_fault(struct vireo_vcpu *vcpu, u64 gpa, u32 access)
 			return VIREO_FAULT_MMIO;
 		if (cache_fill(&vcpu->mmu_cache))
 			return VIREO_FAULT_NOMEM;
+		if (write && mem->track) {
+			r = vireo_rollback_keep_fault(vcpu, mem, gfn);
+			if (r)
+				return r;
+		}
 
 		/* The lock first: its holder may need our CPU to take interrupts. */
 		read_lock(&mmu->lock);

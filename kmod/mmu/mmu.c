@@ -54,6 +54,7 @@ int vireo_mmu_create(struct vireo_vm *vm)
 		if (r)
 			goto tdp;
 	}
+	mmu->log = vireo_caps.dirty_log && !mmu->shadow;
 	mmu->notifier.ops = &vireo_notifier_ops;
 	r = mmu_notifier_register(&mmu->notifier, vm->mm);
 	if (r)
@@ -85,6 +86,8 @@ void vireo_mmu_destroy(struct vireo_vm *vm)
 
 int vireo_mmu_vcpu_create(struct vireo_vcpu *vcpu)
 {
+	if (vcpu->vm->mmu.logging)
+		vireo_request_set(vcpu, VIREO_REQ_LOG);
 	/* Paging is off after RESET. */
 	vcpu->shadow.on = vcpu->vm->mmu.shadow;
 	if (vcpu->shadow.on)

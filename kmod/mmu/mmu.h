@@ -7,6 +7,7 @@
  *  tdp.c       two-dimensional tables: EPT and NPT
  *  fault.c     nested page fault: user page found, mapped
  *  track.c     which pages were written
+ *  rollback.c  pages kept for snapshots, and copied back
  *  notifier.c  host takes pages back
  *
  * Documentation/mmu.rst has the design and the argument why it is safe.

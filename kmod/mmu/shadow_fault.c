@@ -26,6 +26,7 @@
 #include "../backend.h"
 #include "host.h"
 #include "notifier.h"
+#include "rollback.h"
 #include "shadow.h"
 #include "track.h"
 
@@ -347,7 +348,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 		}
 	}
 	if (flags & PT_WRITE)
-		vireo_track_mark(f->mem, f->gfn);
+		vireo_track_mark(vcpu, f->mem, f->gfn);
 	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
 			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
 	vcpu->counters.faults++;
@@ -434,7 +435,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 		flags &= ~PT_WRITE;
 	}
 	if (flags & PT_WRITE)
-		vireo_track_mark(f->mem, f->gfn);
+		vireo_track_mark(vcpu, f->mem, f->gfn);
 	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
 			     f->gfn & ~(tdp_pages(level) - 1),
 			     __sme_set(host & PTE_PFN_MASK & PAGE_MASK &
@@ -592,6 +593,14 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 		if (!f.mem)
 			return VIREO_FAULT_MMIO;
 		f.hva = vireo_mem_hva(f.mem, f.gfn);
+		if (unlikely((f.access & VIREO_ACCESS_WRITE) && f.mem->track) &&
+		    !vireo_rollback_kept(vm, f.mem, f.gfn)) {
+			if (fast)
+				return VIREO_FAULT_RETRY;
+			r = vireo_rollback_keep_fault(vcpu, f.mem, f.gfn);
+			if (r)
+				return r;
+		}
 
 		r = map_parallel(vcpu, &f);
 		if (r == MAP_EXCLUSIVE) {

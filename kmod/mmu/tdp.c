@@ -140,10 +140,11 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
 	}
 }
 
-bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level)
+bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level,
+		     u64 rights)
 {
 	const struct vireo_tdp_format *format = mmu->format;
-	u64 *table, leaf = old & ~format->address;
+	u64 *table, leaf = (old & ~(format->address | format->dirty)) | rights;
 	const u64 pa = old & format->address;
 	int i;
 
@@ -166,9 +167,16 @@ bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *
 	return true;
 }
 
-static void tdp_protect_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end)
+/* What a leaf may lack for the next write to be noticed. */
+static __always_inline u64 tdp_quiet(const struct vireo_mmu *mmu, int level)
+{
+	return mmu->log && level == 1 ? mmu->format->dirty : TDP_WRITE;
+}
+
+static void tdp_protect_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end, bool all)
 {
 	const u64 span = tdp_pages(level);
+	const u64 quiet = all ? TDP_WRITE | mmu->format->dirty : tdp_quiet(mmu, level);
 	u64 gfn = start & ~(span - 1);
 
 	for (; gfn < end; gfn += span) {
@@ -179,17 +187,17 @@ static void tdp_protect_table(struct vireo_mmu *mmu, u64 *table, int level, u64 
 			continue;
 		if (!tdp_is_leaf(entry, level))
 			tdp_protect_table(mmu, tdp_table(mmu->format, entry), level - 1, max(start, gfn),
-					  min(end, gfn + span));
-		else if (entry & TDP_WRITE)
-			clear_bit(ilog2(TDP_WRITE), (unsigned long *)e);
+					  min(end, gfn + span), all);
+		else if (entry & quiet)
+			atomic_long_andnot(quiet, (atomic_long_t *)e);
 	}
 }
 
-void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end)
+void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end, bool all)
 {
 	end = min(end, tdp_pages(mmu->levels + 1));
 	if (start < end)
-		tdp_protect_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, start, end);
+		tdp_protect_table(mmu, tdp_table(mmu->format, mmu->root), mmu->levels, start, end, all);
 }
 
 /* The table of level 1 with @gfn in it; NULL: there is none. */
@@ -210,6 +218,7 @@ static u64 *tdp_leaf_table(struct vireo_mmu *mmu, u64 gfn)
 
 void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 {
+	const u64 quiet = tdp_quiet(mmu, 1);
 	u64 *table = NULL;
 	u64 last = 0;
 
@@ -224,8 +233,8 @@ void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 		if (!table)
 			continue;
 		e = &table[g & (TDP_ENTRIES - 1)];
-		if (READ_ONCE(*e) & TDP_WRITE)
-			clear_bit(ilog2(TDP_WRITE), (unsigned long *)e);
+		if (READ_ONCE(*e) & quiet)
+			clear_bit(__ffs64(quiet), (unsigned long *)e);
 	}
 }
 

@@ -162,22 +162,26 @@ int vireo_tdp_reach(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 gf
  * @e: entry of the leaf
  * @old: its value: large and not writable
  * @level: its level
+ * @rights: what they allow in addition
  *
- * They map the same and allow the same, but for execution where large leaves must not allow that.
+ * They map the same and allow the same, but for execution where large leaves must not allow that, and none is dirty.
  *
  * Return: false: the cache is empty.
  */
-bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level);
+bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *e, u64 old, int level,
+		     u64 rights);
 
 /**
- * vireo_tdp_protect() - take the right to write from all mappings that touch a range
+ * vireo_tdp_protect() - have the next write to each page of a range noticed
  * @mmu: tables, lock held for writing
  * @start: first guest frame
  * @end: frame after the last
+ * @all: small ones lose both, whether there is a log or not
  *
+ * All mappings that touch the range lose the right to be written; with mmu->log, small ones their dirty bit instead.
  * The flush is the caller's.
  */
-void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end);
+void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end, bool all);
 
 /* The same for small mappings of the frames from @gfn on for which @bits has a bit. */
 void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits);

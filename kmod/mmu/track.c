@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty tracking by write protection.
+ * Dirty tracking: by the processor's log of dirty pages, or by write protection.
  *
- * In a region that is followed an entry allows writes only while its page is marked for every
+ * In a region that is followed an entry allows writes (with a log: is dirty) only while its page is marked for every
  * consumer.  So a write to an unmarked page faults, the fault marks it and allows the write, both under
  * mmu->lock held for reading; taking marks and the right to write away is done under it held for writing, and
- * all TLBs are flushed before the reader hears of the marks.
+ * all TLBs are flushed before the reader hears of the marks.  What is in logs is marked when vCPUs leave the guest.
  *
  * Marks are bits, and each word of them has a bit in a summary: a reader looks at one word for 4096 clean pages.
  *
@@ -17,27 +17,15 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "dirty.h"
 #include "mmu.h"
+#include "rollback.h"
+#include "ring.h"
 #include "tdp.h"
 #include "track.h"
 
-/* Pages that a word of the summary stands for. */
-#define TRACK_SPAN ((u64)BITS_PER_LONG * BITS_PER_LONG)
-
 /* Entries that lose their right to write under one hold of the lock. */
 #define TRACK_PAGES 4096
-
-/**
- * struct vireo_dirty - the pages of a region that one consumer has to hear of
- * @rcu: faults with interrupts off may still mark when it goes
- * @summary: a bit for each word that may not be 0; behind @words
- * @words: a bit for each page
- */
-struct vireo_dirty {
-	struct rcu_head rcu;
-	unsigned long *summary;
-	unsigned long words[];
-};
 
 static struct vireo_dirty *dirty_alloc(u64 pages)
 {
@@ -56,30 +44,55 @@ static void dirty_free(struct vireo_dirty *dirty)
 		kvfree_rcu(dirty, rcu);
 }
 
-/*
- * The bit, then the summary's: a reader takes them in the other order.  The summary's is set also by who finds
- * the page marked: whoever marked it may not have come to that yet.
- */
-static void dirty_mark(struct vireo_dirty *dirty, u64 page)
-{
-	const u64 word = page / BITS_PER_LONG;
-
-	if (!test_bit(page % BITS_PER_LONG, &dirty->words[word]))
-		set_bit(page % BITS_PER_LONG, &dirty->words[word]);
-	/* Against the reader's: it clears the summary's bit before it takes the word. */
-	smp_mb__after_atomic();
-	if (!test_bit(word % BITS_PER_LONG, &dirty->summary[word / BITS_PER_LONG]))
-		set_bit(word % BITS_PER_LONG, &dirty->summary[word / BITS_PER_LONG]);
-}
-
-void __vireo_track_mark(const struct vireo_track *track, u64 page)
+/* Pages of one word. */
+static __always_inline void track_mark(const struct vireo_track *track, u64 word, unsigned long bits,
+					 const unsigned int nr)
 {
 	unsigned int i;
 
-	for (i = 0; i < VIREO_TRACK_CONSUMERS; i++) {
+	for (i = 0; i < nr; i++) {
 		if (track->by[i])
-			dirty_mark(track->by[i], page);
+			dirty_mark(track->by[i], word, bits, false);
 	}
+}
+
+/* The same for a vCPU with rings or a quota, which are told of what was not marked before. */
+static noinline void track_mark_watched(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 word,
+					unsigned long bits)
+{
+	unsigned long new, any = 0;
+	unsigned int i;
+
+	for (i = 0; i < VIREO_TRACK_CONSUMERS; i++) {
+		if (!mem->track->by[i])
+			continue;
+		new = dirty_mark(mem->track->by[i], word, bits, true);
+		if (new)
+			vireo_ring_push(vcpu, i, mem->slot, word * BITS_PER_LONG, new);
+		any |= new;
+	}
+	if (mem->track->by[VIREO_TRACK_SNAPSHOT])
+		dirty_mark(mem->track->by[VIREO_TRACK_SNAPSHOT], word, bits, false);
+	vireo_quota_use(vcpu, hweight_long(any));
+}
+
+static __always_inline void track_mark_by(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 word,
+					  unsigned long bits)
+{
+	if (unlikely(vcpu->dirty_watched))
+		track_mark_watched(vcpu, mem, word, bits);
+	else
+		track_mark(mem->track, word, bits, VIREO_TRACK_NR);
+}
+
+void __vireo_track_mark(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 page)
+{
+	track_mark_by(vcpu, mem, page / BITS_PER_LONG, BIT(page % BITS_PER_LONG));
+}
+
+void vireo_track_word(const struct vireo_track *track, u64 word, unsigned long bits)
+{
+	track_mark(track, word, bits, VIREO_TRACK_CONSUMERS);
 }
 
 void __vireo_track_gpa(const struct vireo_mem *mem, u64 gpa, size_t len)
@@ -88,8 +101,45 @@ void __vireo_track_gpa(const struct vireo_mem *mem, u64 gpa, size_t len)
 
 	/* Against the write before. */
 	smp_mb();
-	for (; gfn <= last; gfn++)
-		__vireo_track_mark(mem->track, gfn - mem->gfn);
+	for (; gfn <= last; gfn++) {
+		const u64 page = gfn - mem->gfn;
+
+		vireo_track_word(mem->track, page / BITS_PER_LONG, BIT(page % BITS_PER_LONG));
+	}
+}
+
+/* Neighbours are often written one after the other: what is of one word is marked together. */
+void vireo_track_logged(struct vireo_vcpu *vcpu, const u64 *log, unsigned int nr)
+{
+	const struct vireo_mem_map *map = vireo_mem_map_inline(vcpu->vm);
+	const struct vireo_mem *mem = NULL;
+	unsigned long bits = 0;
+	u64 word = 0;
+
+	for (; nr; nr--, log++) {
+		const u64 gfn = *log >> PAGE_SHIFT;
+		u64 page;
+
+		if (!mem || !vireo_mem_holds(mem, gfn)) {
+			if (bits)
+				track_mark_by(vcpu, mem, word, bits);
+			bits = 0;
+			mem = vireo_mem_find(map, gfn);
+			if (!mem || !mem->track) {
+				mem = NULL;
+				continue;
+			}
+		}
+		page = gfn - mem->gfn;
+		if (page / BITS_PER_LONG != word && bits) {
+			track_mark_by(vcpu, mem, word, bits);
+			bits = 0;
+		}
+		word = page / BITS_PER_LONG;
+		bits |= BIT(page % BITS_PER_LONG);
+	}
+	if (bits)
+		track_mark_by(vcpu, mem, word, bits);
 }
 
 void vireo_track_free(struct vireo_track *track)
@@ -98,22 +148,22 @@ void vireo_track_free(struct vireo_track *track)
 
 	if (!track)
 		return;
-	for (i = 0; i < VIREO_TRACK_CONSUMERS; i++)
+	for (i = 0; i < VIREO_TRACK_NR; i++)
 		dirty_free(track->by[i]);
 	kfree_rcu(track, rcu);
 }
 
-/* The region's pages [@first, @end) lose the right to be written; not flushed. */
-static void protect_range(struct vireo_vm *vm, const struct vireo_mem *mem, u64 first, u64 end)
+void vireo_track_protect(struct vireo_vm *vm, const struct vireo_mem *mem, bool all)
 {
 	struct vireo_mmu *mmu = &vm->mmu;
+	const u64 end = mem->pages;
 	u64 page, next;
 
-	for (page = first; page < end; page = next) {
+	for (page = 0; page < end; page = next) {
 		next = min(end, page + TRACK_PAGES);
 		write_lock(&mmu->lock);
 		if (mmu->root)
-			vireo_tdp_protect(mmu, mem->gfn + page, mem->gfn + next);
+			vireo_tdp_protect(mmu, mem->gfn + page, mem->gfn + next, all);
 		if (mmu->shadow)
 			vireo_shadow_protect(vm, mem, mem->gfn + page, mem->gfn + next);
 		write_unlock(&mmu->lock);
@@ -121,7 +171,7 @@ static void protect_range(struct vireo_vm *vm, const struct vireo_mem *mem, u64 
 	}
 }
 
-static void flush(struct vireo_vm *vm)
+void vireo_track_flush(struct vireo_vm *vm)
 {
 	write_lock(&vm->mmu.lock);
 	vireo_mmu_flush_all(vm);
@@ -137,7 +187,7 @@ static const struct vireo_mem *find_tracked(struct vireo_vm *vm, u32 slot, u32 c
 	return mem;
 }
 
-static int track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer)
+int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer)
 {
 	struct vireo_track *track;
 	int r;
@@ -156,25 +206,42 @@ static int track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 con
 		kfree(track);
 		return r;
 	}
-	/* What is writable now was never marked for this one. */
+	/* On return no vCPU is in the guest without a log, or will be. */
+	if (vm->mmu.log && !vm->mmu.logging) {
+		WRITE_ONCE(vm->mmu.logging, true);
+		vireo_request_all(vm, VIREO_REQ_LOG);
+	}
+	/* What is writable, or dirty, now was never marked for this one. */
 	mem = vireo_region_find(vm, mem->slot);
-	protect_range(vm, mem, 0, mem->pages);
-	flush(vm);
+	vireo_track_protect(vm, mem, consumer == VIREO_TRACK_SNAPSHOT);
+	vireo_track_flush(vm);
 	return 0;
 }
 
-static int track_stop(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer)
+static bool any_tracked(struct vireo_vm *vm)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vm);
+	u32 i;
+
+	for (i = 0; i < map->nr; i++) {
+		if (map->mem[i].track)
+			return true;
+	}
+	return false;
+}
+
+int vireo_track_stop(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer)
 {
 	struct vireo_dirty *dirty = mem->track->by[consumer];
 	struct vireo_track *track = NULL;
 	unsigned int i;
 	int r;
 
-	for (i = 0; i < VIREO_TRACK_CONSUMERS; i++) {
+	for (i = 0; i < VIREO_TRACK_NR; i++) {
 		if (i != consumer && mem->track->by[i])
 			break;
 	}
-	if (i < VIREO_TRACK_CONSUMERS) {
+	if (i < VIREO_TRACK_NR) {
 		track = kmemdup(mem->track, sizeof(*track), GFP_KERNEL_ACCOUNT);
 		if (!track)
 			return -ENOMEM;
@@ -182,11 +249,16 @@ static int track_stop(struct vireo_vm *vm, const struct vireo_mem *mem, u32 cons
 	}
 	/* With the last one large mappings may come back. */
 	r = vireo_region_track(vm, mem, track, !track);
-	if (r)
+	if (r) {
 		kfree(track);
-	else
-		dirty_free(dirty);
-	return r;
+		return r;
+	}
+	dirty_free(dirty);
+	if (vm->mmu.logging && !any_tracked(vm)) {
+		WRITE_ONCE(vm->mmu.logging, false);
+		vireo_request_all(vm, VIREO_REQ_LOG);
+	}
+	return 0;
 }
 
 int vireo_track_set(struct vireo_vm *vm, const struct vireo_tracking *arg)
@@ -199,12 +271,55 @@ int vireo_track_set(struct vireo_vm *vm, const struct vireo_tracking *arg)
 	mem = arg->on ? vireo_region_find(vm, arg->slot) : find_tracked(vm, arg->slot, arg->consumer);
 	if (!mem)
 		return -ENOENT;
-	return arg->on ? track_start(vm, mem, arg->consumer) : track_stop(vm, mem, arg->consumer);
+	return arg->on ? vireo_track_start(vm, mem, arg->consumer) : vireo_track_stop(vm, mem, arg->consumer);
 }
 
 static unsigned long take(unsigned long *word, unsigned long mask)
 {
 	return atomic_long_fetch_andnot(mask, (atomic_long_t *)word) & mask;
+}
+
+/* Marks of a word and, with them, the right to write or the dirty bits; mmu->lock held for writing, not flushed. */
+static unsigned long take_word(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_dirty *dirty, u64 word,
+			       unsigned long mask)
+{
+	const unsigned long bits = take(&dirty->words[word], mask);
+	const u64 gfn = mem->gfn + word * BITS_PER_LONG;
+
+	if (vm->mmu.root)
+		vireo_tdp_protect_word(&vm->mmu, gfn, bits);
+	if (vm->mmu.shadow)
+		vireo_shadow_protect_word(vm, mem, gfn, bits);
+	return bits;
+}
+
+void vireo_track_retake(struct vireo_vm *vm, u32 consumer, const u64 *entries, u32 first, u32 mask, u32 n)
+{
+	const struct vireo_mem *mem = NULL;
+	unsigned long bits = 0;
+	u64 word = 0;
+	u32 i;
+
+	write_lock(&vm->mmu.lock);
+	for (i = 0; i < n; i++) {
+		const u64 entry = READ_ONCE(entries[(first + i) & mask]);
+		const u64 slot = VIREO_RING_SLOT(entry), page = VIREO_RING_PAGE(entry);
+
+		if (!mem || mem->slot != slot || page / BITS_PER_LONG != word) {
+			if (bits)
+				take_word(vm, mem, mem->track->by[consumer], word, bits);
+			bits = 0;
+			if (!mem || mem->slot != slot)
+				mem = slot < VIREO_MAX_REGIONS ? find_tracked(vm, slot, consumer) : NULL;
+			word = page / BITS_PER_LONG;
+		}
+		/* A region may have gone, and the launcher can write here. */
+		if (mem && page < mem->pages)
+			bits |= BIT(page % BITS_PER_LONG);
+	}
+	if (bits)
+		take_word(vm, mem, mem->track->by[consumer], word, bits);
+	write_unlock(&vm->mmu.lock);
 }
 
 /* Bits of the word that begins with page @first which are of pages before @end. */
@@ -245,16 +360,11 @@ static int take_words(struct vireo_vm *vm, const struct vireo_mem *mem, struct v
 
 	write_lock(&mmu->lock);
 	for_each_set_bit(i, &some, BITS_PER_LONG) {
-		const u64 page = (base + i) * BITS_PER_LONG, gfn = mem->gfn + page;
-		const unsigned long mask = mask_before(page, end);
+		const unsigned long mask = mask_before((base + i) * BITS_PER_LONG, end);
 
-		bits[i] = take(&dirty->words[base + i], mask);
+		bits[i] = take_word(vm, mem, dirty, base + i, mask);
 		if (mask != ~0UL && READ_ONCE(dirty->words[base + i]))
 			set_bit(i, &dirty->summary[sum]);
-		if (mmu->root)
-			vireo_tdp_protect_word(mmu, gfn, bits[i]);
-		if (mmu->shadow)
-			vireo_shadow_protect_word(vm, mem, gfn, bits[i]);
 	}
 	write_unlock(&mmu->lock);
 
@@ -296,6 +406,9 @@ int vireo_track_get(struct vireo_vm *vm, struct vireo_dirty_log *arg)
 	if (!access_ok(u64_to_user_ptr(arg->bitmap), BITS_TO_LONGS(arg->pages) * sizeof(u64)))
 		return -EFAULT;
 
+	/* The logs of vCPUs that run are taken when they come out. */
+	if (vm->mmu.logging)
+		vireo_request_all(vm, VIREO_REQ_SYNC);
 	dirty = mem->track->by[arg->consumer];
 	arg->found = 0;
 	for (sum = arg->first / TRACK_SPAN; !r && sum * TRACK_SPAN < end; sum++) {
@@ -304,7 +417,7 @@ int vireo_track_get(struct vireo_vm *vm, struct vireo_dirty_log *arg)
 	}
 	/* Also if nothing lost a right just now: another consumer may not have come to its flush yet. */
 	if (r || arg->found)
-		flush(vm);
+		vireo_track_flush(vm);
 	return r;
 }
 
@@ -314,9 +427,10 @@ int vireo_track_write(struct vireo_vm *vm, const struct vireo_dirty_range *arg)
 	const struct vireo_mem *mem;
 	u64 gpa = arg->gpa, end, n;
 	bool mark = false;
+	int r;
 
 	lockdep_assert_held(&vm->lock);
-	if (arg->flags || !arg->bytes || check_add_overflow(arg->gpa, arg->bytes, &end))
+	if ((arg->flags & ~VIREO_DIRTY_BEFORE) || !arg->bytes || check_add_overflow(arg->gpa, arg->bytes, &end))
 		return -EINVAL;
 	map = vireo_mem_map(vm);
 	do {
@@ -325,8 +439,15 @@ int vireo_track_write(struct vireo_vm *vm, const struct vireo_dirty_range *arg)
 			if (!mem)
 				return -EFAULT;
 			n = min(end, (mem->gfn + mem->pages) << PAGE_SHIFT) - gpa;
-			if (mark)
+			if (!mark)
+				continue;
+			if (arg->flags & VIREO_DIRTY_BEFORE) {
+				r = vireo_rollback_keep(vm, mem, gpa, n, false);
+				if (r)
+					return r;
+			} else {
 				vireo_track_gpa(mem, gpa, n);
+			}
 		}
 		mark = !mark;
 	} while (mark);

@@ -19,6 +19,7 @@
 
 #include "../region.h"
 #include "mmu.h"
+#include "rollback.h"
 #include "track.h"
 
 /* Entries of the guest's tables. */
@@ -156,8 +157,8 @@ static __always_inline int walk_read(struct vireo_vcpu *vcpu, const struct vireo
  * Set the bits that are missing.  @entries from @level up were used; the leaf is dirtied by a write.
  * Return: 0; 1: an entry has changed; -EFAULT.
  */
-static noinline int walk_set_accessed(const struct walk_format *f, const struct vireo_mem_map *map,
-				      const struct vireo_walk_entry *entries, int level, bool write)
+static noinline int walk_set_accessed(struct vireo_vcpu *vcpu, const struct walk_format *f, const struct vireo_mem_map *map,
+				      const struct vireo_walk_entry *entries, int level, bool write, bool nofault)
 {
 	int l, r;
 
@@ -174,6 +175,9 @@ static noinline int walk_set_accessed(const struct walk_format *f, const struct 
 		/* The processor could not write to a read-only region either. */
 		if (!(bits & ~value) || !mem || (mem->flags & VIREO_REGION_READONLY))
 			continue;
+		r = vireo_before_write(vcpu->vm, mem, gpa, f->bytes, nofault);
+		if (unlikely(r))
+			return r;
 		user = vireo_mem_hva(mem, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
 		if (f->bytes == 8) {
 			u64 old = value;
@@ -356,7 +360,7 @@ again:
 		if (unlikely(!(all & GUEST_ACCESSED) || (write && !(entry & GUEST_DIRTY)))) {
 			if (!set)
 				return walk_and_set(f, vcpu, mode, gva, access, nofault, walk);
-			r = walk_set_accessed(f, map, entries, level, write);
+			r = walk_set_accessed(vcpu, f, map, entries, level, write, nofault);
 			if (r > 0 && ++tries < WALK_TRIES)
 				goto again;
 			if (r) {

@@ -282,6 +282,11 @@ void svm_vm_flush_free(struct vireo_vm *vm)
 {
 }
 
+/* AMD's processors keep no log: vireo_caps.dirty_log is not set. */
+void svm_log_dirty(struct vireo_vcpu *vcpu, bool on)
+{
+}
+
 void svm_write_tsc_offset(struct vireo_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);

@@ -196,6 +196,8 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 	used = (have & ~unused) | caps->apic;
 	if (!(caps->proc2 & VMX_PROC2_PAUSE_LOOP))
 		used &= ~VIREO_FEATURE_PAUSE_FILTER;
+	if (out->dirty_log_allowed && caps->unrestricted && (caps->eptp & VMX_EPTP_AD))
+		used |= have & VIREO_FEATURE_PML;
 	if (!caps->ept)
 		used &= ~(VIREO_FEATURE_NESTED_PAGING | VIREO_FEATURE_UNRESTRICTED);
 	out->nested_paging = caps->ept;
@@ -207,6 +209,7 @@ void vmx_features(const struct vmx_caps *caps, struct vireo_caps *out)
 		out->max_level = used & VIREO_FEATURE_PAGES_1G ? 3 : 2;
 	out->root_levels = 4;
 	out->nested_ad = used & VIREO_FEATURE_PAGE_AD;
+	out->dirty_log = used & VIREO_FEATURE_PML;
 	out->exec_only = ept & VMX_EPT_CAP_EXEC_ONLY;
 	out->has_rdtscp = caps->proc2 & VMX_PROC2_RDTSCP;
 	out->has_invpcid = caps->proc2 & VMX_PROC2_INVPCID;
@@ -275,6 +278,7 @@ static void vmx_bochs(struct vmx_caps *caps)
 	/* It is offered, but no exit comes of it. */
 	caps->trap_flag = false;
 	caps->vectoring_stale = true;
+	caps->nmi_mask_stays = true;
 	if (vmx_adjust(caps->msrs.pin, caps->pin | VMX_PIN_TIMER, 0, &caps->pin) ||
 	    rdmsrl_safe(MSR_IA32_VMX_MISC, &misc)) {
 		caps->proc |= VMX_PROC_PAUSE;

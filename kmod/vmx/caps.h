@@ -47,6 +47,8 @@ struct vmx_msrs {
  * @invvpid: INVVPID type likewise
  * @vectoring_stale: the processor does not say that a virtual interrupt was in delivery, and delivers some
  *	too early (Bochs)
+ * @nmi_mask_stays: VM entry blocks virtual NMIs but never ends it, so one vCPU's blocking is still there for the
+ *	next (Bochs)
  * @eptp: low bits of an EPTP
  * @apic: VIREO_FEATURE_TPR_SHADOW, _APIC_REGISTERS, _VIRTUAL_IRQ in use (vmx_probe())
  * @watch: what the preemption timer starts from at each entry, 0 if it is not used (vmx_probe())
@@ -61,6 +63,7 @@ struct vmx_caps {
 	bool trap_flag;
 	bool vpid;
 	bool vectoring_stale;
+	bool nmi_mask_stays;
 	u8 invept, invvpid;
 	u64 apic;
 	u32 watch;

@@ -17,6 +17,7 @@
 #include <asm/tlbflush.h>
 #include <asm/trapnr.h>
 
+#include "../mmu/track.h"
 #include "exit.h"
 #include "vmx.h"
 
@@ -49,6 +50,8 @@ void vmx_sync_host(struct vireo_vcpu *vcpu)
 		vmx->after |= VMX_AFTER_DEBUGCTL;
 	if (unlikely(hw_breakpoint_active()))
 		vmx->after |= VMX_AFTER_BREAKPOINTS;
+	if (unlikely(vmx->pml_on))
+		vmx->after |= VMX_AFTER_PML;
 
 	if (unlikely(this_cpu_read(vmx_cpu.msr_owner) != vmx))
 		vmx_load_msrs(vmx);
@@ -134,13 +137,30 @@ static noinline bool vmx_prepare(struct vireo_vcpu *vcpu)
 	return true;
 }
 
-/* Host state that each exit takes away and that is rarely in use. */
+/*
+ * The log is empty whenever the guest does not run: whoever has got all vCPUs out of it (vireo_request_all()) knows of all that
+ * was written before.  The index goes down from the last entry and is that of the next one; -1, as 16 bits, when the log is full.
+ */
+static void vmx_take_log(struct vireo_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+	u16 first = vmx_read(VMCS_PML_INDEX) + 1;
+
+	if (first == VMX_PML_ENTRIES)
+		return;
+	vireo_track_logged(vcpu, vmx->pml + first, VMX_PML_ENTRIES - first);
+	vmx_write(VMCS_PML_INDEX, VMX_PML_ENTRIES - 1);
+}
+
+/* Host state that each exit takes away and that is rarely in use; and the log of dirty pages. */
 static noinline u32 vmx_after(struct vireo_vcpu *vcpu, u32 reason)
 {
 	struct vmx_vcpu *vmx = vcpu->backend;
 
 	if (vmx->after & VMX_AFTER_STEP)
 		vmx_end_step(vcpu);
+	if (vmx->after & VMX_AFTER_PML)
+		vmx_take_log(vcpu);
 	if (vmx->after & VMX_AFTER_DEBUGCTL)
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host_debugctl);
 	if (vmx->after & VMX_AFTER_BREAKPOINTS) {
@@ -331,6 +351,11 @@ static noinline void vmx_exit_slow(struct vireo_vcpu *vcpu, u32 reason)
 	vmx_decode(&raw, exit);
 
 	switch (exit->reason) {
+	case VIREO_EXIT_INTR:
+		/* The log of dirty pages is full, which vmx_after() has seen to.  As for nested page faults: 28.2.3. */
+		if ((raw.qual & VMX_QUAL_NMI_UNBLOCKED) && !(raw.vectoring & VMX_EVENT_VALID))
+			vmx_set_nmi_mask(vcpu, true);
+		return;
 	case VIREO_EXIT_NMI:
 		vmx_host_nmi();
 		return;

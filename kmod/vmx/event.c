@@ -98,6 +98,7 @@ void vmx_set_shadow(struct vireo_vcpu *vcpu, u8 shadow)
 
 void vmx_inject(struct vireo_vcpu *vcpu)
 {
+	struct vmx_vcpu *vmx = vcpu->backend;
 	const struct vireo_event *event = &vcpu->event;
 	u32 info = event->vector | event->type << VMX_EVENT_TYPE_SHIFT | VMX_EVENT_VALID;
 
@@ -112,6 +113,8 @@ void vmx_inject(struct vireo_vcpu *vcpu)
 		}
 	} else if (event->type >= VIREO_EVENT_SOFT_INT) {
 		vmx_write(VMCS_ENTRY_INSN_LEN, event->insn_len);
+	} else if (event->type == VIREO_EVENT_NMI) {
+		vmx->nmi_free = false;
 	}
 	vmx_write(VMCS_ENTRY_EVENT, info);
 }
@@ -185,8 +188,15 @@ bool vmx_irq_allowed(struct vireo_vcpu *vcpu)
 /* Some processors also refuse an NMI in the shadow of STI (SDM vol. 3, 27.3.1.5). */
 bool vmx_nmi_allowed(struct vireo_vcpu *vcpu)
 {
-	return !(vmx_read(VMCS_GUEST_INTERRUPTIBILITY) &
-		 (VMX_BLOCKED_STI | VMX_BLOCKED_MOVSS | VMX_BLOCKED_NMI));
+	u32 blocked = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	if (unlikely(vmx->nmi_free) && blocked & VMX_BLOCKED_NMI) {
+		/* The entry with an NMI would fail. */
+		blocked &= ~VMX_BLOCKED_NMI;
+		vmx_write(VMCS_GUEST_INTERRUPTIBILITY, blocked);
+	}
+	return !(blocked & (VMX_BLOCKED_STI | VMX_BLOCKED_MOVSS | VMX_BLOCKED_NMI));
 }
 
 void vmx_irq_window(struct vireo_vcpu *vcpu, bool on)
@@ -205,15 +215,31 @@ void vmx_nmi_window(struct vireo_vcpu *vcpu, bool on)
 
 bool vmx_get_nmi_mask(struct vireo_vcpu *vcpu)
 {
-	return vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & VMX_BLOCKED_NMI;
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	return !vmx->nmi_free && vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & VMX_BLOCKED_NMI;
 }
 
 void vmx_set_nmi_mask(struct vireo_vcpu *vcpu, bool on)
 {
 	u32 blocked = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
+	struct vmx_vcpu *vmx = vcpu->backend;
 
 	blocked &= ~VMX_BLOCKED_NMI;
 	if (on)
 		blocked |= VMX_BLOCKED_NMI;
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, blocked);
+	vmx->nmi_free = !on && vmx_caps.nmi_mask_stays;
+}
+
+/*
+ * Before a vCPU may meet what another one has left in the processor (Bochs 2.7). If no NMI is in service now, none is until
+ * the next is injected, and that puts the processor right: its IRET ends all blocking.
+ */
+void vmx_note_nmi_mask(struct vireo_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	if (!(vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & VMX_BLOCKED_NMI))
+		vmx->nmi_free = true;
 }

@@ -329,7 +329,7 @@ void vmx_update_masks(struct vireo_vcpu *vcpu)
 	struct vmx_vcpu *vmx = vcpu->backend;
 	u64 cr0 = vmx_get_cr(vcpu, 0), cr4 = vmx_get_cr(vcpu, 4);
 	const struct vireo_cpuid_entry *e;
-	u32 proc2 = vmx_caps.proc2 | vmx->apic_proc2;
+	u32 proc2 = vmx_caps.proc2 | vmx->apic_proc2 | (vmx->proc2 & VMX_PROC2_PML);
 
 	vmx->cr0_owned = VMX_CR0_OWNED;
 	if (!vmx_caps.unrestricted)

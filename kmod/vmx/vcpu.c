@@ -208,6 +208,12 @@ int vmx_vcpu_create(struct vireo_vcpu *vcpu)
 	for (i = 0; i < ARRAY_SIZE(passed); i++)
 		vmx_msr_intercept(vcpu, passed[i], false, false);
 
+	if (vireo_caps.dirty_log) {
+		vmx->pml = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!vmx->pml)
+			goto vpid;
+	}
+
 	preempt_disable();
 	/* Brings the region into a state that VMPTRLD may meet (SDM vol. 3, 25.11.3). */
 	r = vmx_vmclear(vmx->vmcs_pa) ? -EIO : 0;
@@ -224,6 +230,7 @@ int vmx_vcpu_create(struct vireo_vcpu *vcpu)
 vpid:
 	if (vmx->vpid)
 		ida_free(&vmx_vpids, VMX_VPIDS - vmx->vpid);
+	free_page((unsigned long)vmx->pml);
 	free_page((unsigned long)vmx->bitmap);
 vmcs:
 	free_page((unsigned long)vmx->vmcs);
@@ -242,6 +249,7 @@ void vmx_vcpu_destroy(struct vireo_vcpu *vcpu)
 	vmx_deactivate(vmx);
 	if (vmx->vpid)
 		ida_free(&vmx_vpids, VMX_VPIDS - vmx->vpid);
+	free_page((unsigned long)vmx->pml);
 	free_page((unsigned long)vmx->bitmap);
 	free_page((unsigned long)vmx->vmcs);
 	vcpu->backend = NULL;
@@ -291,6 +299,8 @@ void vmx_vcpu_load(struct vireo_vcpu *vcpu, bool moved)
 		vmx_write_host_cpu(vmx, cpu);
 	if (unlikely(moved))
 		vmx_flush(vcpu);
+	if (unlikely(vmx_caps.nmi_mask_stays))
+		vmx_note_nmi_mask(vcpu);
 
 	savesegment(ds, vmx->host_sel.ds);
 	savesegment(es, vmx->host_sel.es);
@@ -404,6 +414,17 @@ void vmx_vm_flush_free(struct vireo_vm *vm)
 {
 	if (vmx_caps.ept && vm->mmu.root)
 		on_each_cpu(vmx_flush_free_cpu, vm, 1);
+}
+
+void vmx_log_dirty(struct vireo_vcpu *vcpu, bool on)
+{
+	struct vmx_vcpu *vmx = vcpu->backend;
+
+	vmx_write(VMCS_PML_ADDRESS, __pa(vmx->pml));
+	vmx_write(VMCS_PML_INDEX, VMX_PML_ENTRIES - 1);
+	vmx->proc2 = on ? vmx->proc2 | VMX_PROC2_PML : vmx->proc2 & ~VMX_PROC2_PML;
+	vmx_write(VMCS_PROC2_CONTROLS, vmx->proc2);
+	vmx->pml_on = on;
 }
 
 void vmx_write_tsc_offset(struct vireo_vcpu *vcpu)

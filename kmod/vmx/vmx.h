@@ -50,6 +50,10 @@ enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX, VMX_MSR_NR 
 #define VMX_AFTER_DEBUGCTL	BIT(0)
 #define VMX_AFTER_BREAKPOINTS	BIT(1)
 #define VMX_AFTER_STEP		BIT(2)	/* one instruction was to run alone */
+#define VMX_AFTER_PML		BIT(3)	/* dirty pages may have been logged */
+
+/* Entries of the page-modification log (SDM vol. 3, 29.3.6) */
+#define VMX_PML_ENTRIES		512
 
 /**
  * struct vmx_msr_entry - an element of the MSR lists (SDM vol. 3, table 25-15)
@@ -95,6 +99,7 @@ struct vmx_msr_entry {
  * @sysenter_cs: of a hybrid VM, where the processor's is 0 so that SYSENTER faults
  * @idt_limit: likewise, so that INT n faults
  * @step_tf: stepping by RFLAGS.TF, which the guest has not set
+ * @nmi_free: with vmx_caps.nmi_mask_stays: no NMI is in service, whatever the VMCS says
  * @guest_kernel_gs: guest's KERNEL_GS_BASE while not loaded
  * @host_kernel_gs: the thread's user GS base while loaded
  * @host_sel: the thread's DS, ES, FS, GS, LDTR while loaded
@@ -103,6 +108,8 @@ struct vmx_msr_entry {
  * @active_cpu: CPU that may hold parts of the VMCS, -1: none.  Written there with interrupts off,
  *	by cpu_disable() too
  * @active: in vmx_cpu.active of that CPU
+ * @pml: page-modification log, one page; NULL where there is none
+ * @pml_on: it is in use
  * @vmcs: the VMCS, one page
  * @vmcs_pa: its address
  * @bitmap: MSR bitmap, one page
@@ -138,6 +145,7 @@ struct vmx_vcpu {
 	u32 sysenter_cs;
 	u16 idt_limit;
 	bool step_tf;
+	bool nmi_free;
 
 	u64 guest_kernel_gs, host_kernel_gs;
 	struct { u16 ds, es, fs, gs, ldt; } host_sel;
@@ -147,6 +155,8 @@ struct vmx_vcpu {
 	int active_cpu;
 	struct list_head active;
 
+	u64 *pml;
+	bool pml_on;
 	void *vmcs;
 	phys_addr_t vmcs_pa;
 	u8 *bitmap;
@@ -403,6 +413,7 @@ static __always_inline u64 vmx_rflags(struct vireo_vcpu *vcpu)
 
 /* For enter.c */
 void vmx_fix_step(struct vireo_vcpu *vcpu);
+void vmx_note_nmi_mask(struct vireo_vcpu *vcpu);
 /* A delivery that an exit broke off becomes vcpu->event again. */
 void vmx_recover_event(struct vireo_vcpu *vcpu, u32 info, u32 error, u8 insn_len);
 

@@ -10,6 +10,8 @@ struct machine {
 	int dev, vm, vcpu;
 	void *run;
 	size_t run_bytes;
+	void *ring;
+	unsigned int ring_at;
 };
 
 /*
@@ -27,6 +29,10 @@ struct machine {
  * @doorbell: eventfd for 2-byte writes to @port
  * @track: follow the writes to the region in @slot, or no more
  * @dirty: which of its pages were written since the last time, into @bitmap, which is zero
+ * @snapshot: take one; NULL: there is no such thing, and the rows that need it are left out
+ * @rollback: go back to it
+ * @rings: there will be rings of dirty pages; said after @vm, before the rest
+ * @reset: read what the ring says, and have it told again; the first time only that
  * @run_bytes: of the shared page
  */
 struct backend {
@@ -44,6 +50,10 @@ struct backend {
 	int (*doorbell)(struct machine *m, unsigned int port, int fd);
 	int (*track)(struct machine *m, unsigned int slot, uint64_t gpa, size_t bytes, void *hva, int on);
 	int (*dirty)(struct machine *m, unsigned int slot, size_t bytes, uint64_t *bitmap);
+	int (*snapshot)(struct machine *m);
+	int (*rollback)(struct machine *m);
+	int (*rings)(struct machine *m);
+	int (*reset)(struct machine *m);
 	void (*say)(struct machine *m);
 };
 

@@ -135,7 +135,9 @@ static int start(struct machine *m, enum bench_row row)
 	m->vm = b->vm(m->dev);
 	if (m->vm < 0)
 		return m->vm;
-	r = b->prepare(m->vm);
+	r = row == ROW_ring_reset ? b->rings(m) : 0;
+	if (!r)
+		r = b->prepare(m->vm);
 	if (r)
 		return r;
 	m->vcpu = b->cpu(m->vm);
@@ -148,7 +150,7 @@ static int start(struct machine *m, enum bench_row row)
 		r = b->region(m, 1, SMALL_GPA, MAX_SAMPLES * 0x1000UL, small);
 	if (!r)
 		r = b->region(m, 2, LARGE_GPA, (24 + WARM_UP) * 0x200000UL, large);
-	if (!r && row >= ROW_track_on && row <= ROW_track_read) {
+	if (!r && row >= ROW_track_on && row <= ROW_rollback_1000) {
 		if (!tracked)
 			tracked = memory(TRACK_BYTES, 0x200000, MADV_NOHUGEPAGE);
 		p->pages = TRACK_BYTES >> 12;
@@ -316,7 +318,7 @@ static int create_rows(enum bench_row row)
 	return 0;
 }
 
-/* Rows track_*: the guest writes, and stands at an OUT while it is asked what. */
+/* Rows track_* and ring_reset: the guest writes, and stands at an OUT while it is asked what. */
 static int track_row(struct machine *m, enum bench_row row)
 {
 	static uint64_t bitmap[TRACK_BYTES >> 12 >> 6];
@@ -329,7 +331,7 @@ static int track_row(struct machine *m, enum bench_row row)
 	if (!r && row != ROW_track_on) {
 		r = b->track(m, 3, TRACK_GPA, TRACK_BYTES, tracked, 1);
 		if (!r)
-			r = b->dirty(m, 3, TRACK_BYTES, bitmap);
+			r = row == ROW_ring_reset ? b->reset(m) : b->dirty(m, 3, TRACK_BYTES, bitmap);
 		p->pages = row == ROW_track_clean ? 0 : 1000;
 	}
 	for (i = 0; i < n && !r; i++) {
@@ -348,7 +350,30 @@ static int track_row(struct machine *m, enum bench_row row)
 		if (r)
 			break;
 		t = tsc();
-		r = b->dirty(m, 3, TRACK_BYTES, bitmap);
+		r = row == ROW_ring_reset ? b->reset(m) : b->dirty(m, 3, TRACK_BYTES, bitmap);
+		samples[i] = tsc() - t;
+	}
+	return r;
+}
+
+/* Rows rollback_*: the guest writes to pages that are mapped already; in the first samples it does that for the first time. */
+static int rollback_row(struct machine *m, enum bench_row row)
+{
+	struct params *p = (void *)(mem + PARAMS);
+	unsigned int i, n = rows[row].samples + WARM_UP;
+	uint32_t t;
+	int r;
+
+	r = b->run_to(m, PORT_SYNC);
+	p->pages = row == ROW_rollback_1 ? 1 : row == ROW_rollback_100 ? 100 : 1000;
+	if (!r)
+		r = b->snapshot(m);
+	for (i = 0; i < n && !r; i++) {
+		r = b->run_to(m, PORT_SYNC);
+		if (r)
+			break;
+		t = tsc();
+		r = b->rollback(m);
 		samples[i] = tsc() - t;
 	}
 	return r;
@@ -362,6 +387,8 @@ static int host_row(enum bench_row row)
 
 	if (row == ROW_create_vm || row == ROW_create_vcpu || row == ROW_create)
 		return create_rows(row);
+	if (row >= ROW_rollback_1 && row <= ROW_rollback_1000 && !b->rollback)
+		return 0;
 
 	r = start(&m, row);
 	if (r) {
@@ -392,7 +419,13 @@ static int host_row(enum bench_row row)
 	case ROW_track_on:
 	case ROW_track_clean:
 	case ROW_track_read:
+	case ROW_ring_reset:
 		bad = track_row(&m, row);
+		break;
+	case ROW_rollback_1:
+	case ROW_rollback_100:
+	case ROW_rollback_1000:
+		bad = rollback_row(&m, row);
 		break;
 	default:
 		bad = -EINVAL;

@@ -43,6 +43,10 @@
 	X(track_on,	HOST,  8,   "tracking switched on for 256 MiB, all of it mapped and writable") \
 	X(track_clean,	HOST,  64,  "dirty pages of 256 MiB asked for, none written") \
 	X(track_read,	HOST,  16,  "dirty pages of 256 MiB asked for, 1,000 written") \
+	X(ring_reset,	HOST,  16,  "1,000 entries of a ring of dirty pages read and reset") \
+	X(rollback_1,	HOST,  64,  "roll-back of 1 page, and of all state") \
+	X(rollback_100,	HOST,  32,  "roll-back of 100 pages")		\
+	X(rollback_1000, HOST, 16,  "roll-back of 1,000 pages")		\
 	X(cr3_switch,	GUEST, 256, "guest page-table switch: CR3 written, a page read") \
 	X(guest_fault,	GUEST, 256, "page fault that the guest handles by skipping") \
 	X(demand_zero,	GUEST, 16,  "1,000 pages touched, each cleared and mapped at its fault") \
@@ -75,7 +79,7 @@ enum bench_row {
 #define TABLES		0x300000UL	/* the guest's own, for WINDOW */
 #define SMALL_GPA	0x40000000UL	/* region of 4 KiB pages, for fault_4k */
 #define LARGE_GPA	0x50000000UL	/* region of 2 MiB pages, for fault_2m */
-#define TRACK_GPA	0x80000000UL	/* region of 4 KiB pages, for track_* */
+#define TRACK_GPA	0x80000000UL	/* region of 4 KiB pages, for track_* and rollback_* */
 #define TRACK_BYTES	(256UL << 20)
 #define MMIO_GPA	0xd0000000UL
 #define XAPIC_GPA	0xfee00000UL
@@ -85,7 +89,8 @@ enum bench_row {
 
 /* ports */
 #define PORT_DONE	0x80
-#define PORT_SYNC	0x81		/* msi, track_*: the guest waits for the host here */
+#define RING_ENTRIES	4096		/* ring_reset */
+#define PORT_SYNC	0x81		/* msi, track_*, rollback_*: the guest waits for the host here */
 #define PORT_FAIL	0x82
 #define PORT_USER	0x600
 #define PORT_EVENTFD	0x700
@@ -97,7 +102,7 @@ struct params {
 	unsigned int row;
 	unsigned int samples;		/* with the warm-up */
 	unsigned int amd;
-	unsigned int pages;		/* track_*: to write before PORT_SYNC */
+	unsigned int pages;		/* track_*, rollback_*: to write before PORT_SYNC */
 };
 #endif
 

@@ -361,6 +361,10 @@ void guest_main(void)
 	case ROW_track_on:
 	case ROW_track_clean:
 	case ROW_track_read:
+	case ROW_rollback_1:
+	case ROW_rollback_100:
+	case ROW_rollback_1000:
+	case ROW_ring_reset:
 		for (;;) {
 			n = ((volatile struct params *)PARAMS)->pages;
 			for (i = 0; i < n; i++)

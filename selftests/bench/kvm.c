@@ -167,6 +167,37 @@ static int kvm_dirty(struct machine *m, unsigned int slot, size_t bytes, uint64_
 	return sys_ioctl(m->vm, KVM_GET_DIRTY_LOG, &log);
 }
 
+static int kvm_rings(struct machine *m)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+				      .args = { RING_ENTRIES * sizeof(struct kvm_dirty_gfn) } };
+
+	return sys_ioctl(m->vm, KVM_ENABLE_CAP, &cap);
+}
+
+static int kvm_reset(struct machine *m)
+{
+	struct kvm_dirty_gfn *entry = m->ring;
+	int n = 0, r;
+
+	if (!entry) {
+		entry = mmap(NULL, RING_ENTRIES * sizeof(*entry), PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu,
+			     KVM_DIRTY_LOG_PAGE_OFFSET * 4096);
+		m->ring = entry;
+		return entry == MAP_FAILED ? -errno : 0;
+	}
+	for (;; m->ring_at++, n++) {
+		struct kvm_dirty_gfn *e = &entry[m->ring_at % RING_ENTRIES];
+
+		if (__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) != KVM_DIRTY_GFN_F_DIRTY)
+			break;
+		(void)*(volatile __u64 *)&e->offset;
+		__atomic_store_n(&e->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+	}
+	r = sys_ioctl(m->vm, KVM_RESET_DIRTY_RINGS, 0);
+	return r < 0 ? r : n >= 1000 ? 0 : -EPROTO;
+}
+
 static void kvm_say(struct machine *m)
 {
 	struct kvm_run *run = m->run;
@@ -194,5 +225,7 @@ const struct backend kvm_backend = {
 	.doorbell = kvm_doorbell,
 	.track = kvm_track,
 	.dirty = kvm_dirty,
+	.rings = kvm_rings,
+	.reset = kvm_reset,
 	.say = kvm_say,
 };

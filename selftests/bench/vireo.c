@@ -180,6 +180,53 @@ static int vireo_dirty(struct machine *m, unsigned int slot, size_t bytes, uint6
 	return sys_ioctl(m->vm, VIREO_GET_DIRTY, &log);
 }
 
+static int vireo_snapshot(struct machine *m)
+{
+	struct vireo_snapshot s = { .size = sizeof(s) };
+
+	return sys_ioctl(m->vm, VIREO_SNAPSHOT, &s);
+}
+
+static int vireo_rollback(struct machine *m)
+{
+	struct vireo_snapshot s = { .size = sizeof(s) };
+
+	return sys_ioctl(m->vm, VIREO_ROLLBACK, &s);
+}
+
+static int vireo_rings(struct machine *m)
+{
+	(void)m;
+	return 0;
+}
+
+static int vireo_reset(struct machine *m)
+{
+	struct vireo_ring_config config = { .size = sizeof(config), .entries = RING_ENTRIES };
+	struct vireo_ring_reset reset = { .size = sizeof(reset) };
+	struct vireo_dirty_ring *ring = m->ring;
+	volatile uint64_t *entry;
+	uint32_t head;
+	int r;
+
+	if (!ring) {
+		r = sys_ioctl(m->vcpu, VIREO_SET_RING, &config);
+		if (r)
+			return r;
+		ring = mmap(NULL, VIREO_RING_ENTRIES + RING_ENTRIES * sizeof(*entry), PROT_READ | PROT_WRITE,
+			    MAP_SHARED, m->vcpu, VIREO_RING_OFFSET(0));
+		m->ring = ring;
+		return ring == MAP_FAILED ? -errno : 0;
+	}
+	entry = (uint64_t *)((char *)ring + VIREO_RING_ENTRIES);
+	head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+	for (; m->ring_at != head; m->ring_at++)
+		(void)entry[m->ring_at % RING_ENTRIES];
+	__atomic_store_n(&ring->tail, head, __ATOMIC_RELEASE);
+	r = sys_ioctl(m->vm, VIREO_RESET_RINGS, &reset);
+	return r ?: reset.pages == 1000 ? 0 : -EPROTO;
+}
+
 static void vireo_say(struct machine *m)
 {
 	struct vireo_run *run = m->run;
@@ -203,7 +250,11 @@ const struct backend vireo_backend = {
 	.run_exit = vireo_run_exit,
 	.msi = vireo_msi,
 	.doorbell = vireo_doorbell,
+	.snapshot = vireo_snapshot,
+	.rollback = vireo_rollback,
 	.track = vireo_track,
 	.dirty = vireo_dirty,
+	.rings = vireo_rings,
+	.reset = vireo_reset,
 	.say = vireo_say,
 };

@@ -186,12 +186,7 @@ TEST_F_TIMEOUT(vcpus, spinning, 120)
 	vt_load(&vm, VT_CODE, turns, turns_end);
 	vt_tables(&vm);
 	for (i = 0; i < VCPUS; i++) {
-		struct vireo_events e;
-
 		vt_vcpu_create(&vm, &cpu[i], i);
-		ASSERT_EQ(0, vt_get(cpu[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
-		e.mp_state = VIREO_MP_RUNNABLE;
-		ASSERT_EQ(0, vt_set(cpu[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
 		vt_long_mode(&vm, &cpu[i], VT_CODE, VT_DATA, i);
 	}
 	for (i = 0; i < VCPUS; i++)

@@ -263,6 +263,7 @@ void vt_long_mode(struct vt_vm *vm, struct vt_vcpu *cpu, u64 rip, u64 rdi, u64 r
 {
 	struct vireo_segment data = { .limit = ~0U, .selector = VT_DS, .attr = 0xc093 };
 	struct vireo_regs regs = { .rip = rip, .rflags = 2 };
+	struct vireo_events events;
 	struct vireo_sregs s;
 	unsigned int i;
 	int r = vt_get(cpu->fd, VIREO_BLOCK_SREGS, &s, sizeof(s));
@@ -293,6 +294,13 @@ void vt_long_mode(struct vt_vm *vm, struct vt_vcpu *cpu, u64 rip, u64 rdi, u64 r
 	r = vt_set(cpu->fd, VIREO_BLOCK_REGS, &regs, sizeof(regs));
 	if (r)
 		vt_die("SET_STATE of registers: %s", strerror(-r));
+	/* All but the first wait for a SIPI. */
+	r = vt_get(cpu->fd, VIREO_BLOCK_EVENTS, &events, sizeof(events));
+	events.mp_state = VIREO_MP_RUNNABLE;
+	if (!r)
+		r = vt_set(cpu->fd, VIREO_BLOCK_EVENTS, &events, sizeof(events));
+	if (r)
+		vt_die("events of a vCPU that is to run: %s", strerror(-r));
 }
 
 int vt_run(struct vt_vcpu *cpu)

@@ -98,6 +98,7 @@ struct vireo_cpuid_entry *vt_cpuid_table(int dev, u32 *count);
 void vt_load(struct vt_vm *vm, u64 gpa, const u8 *code, const u8 *end);
 void vt_real_mode(struct vt_vcpu *cpu, u32 address);
 void vt_tables(struct vt_vm *vm);
+/* of any vCPU: it can be run then */
 void vt_long_mode(struct vt_vm *vm, struct vt_vcpu *cpu, u64 rip, u64 rdi, u64 rsi);
 
 /*

@@ -63,12 +63,7 @@ TEST(steal_time)
 	vt_load(&vm, VT_CODE, spin, spin_end);
 	vt_tables(&vm);
 	for (i = 0; i < 2; i++) {
-		struct vireo_events e;
-
 		vt_vcpu_create(&vm, &cpu[i], i);
-		ASSERT_EQ(0, vt_get(cpu[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
-		e.mp_state = VIREO_MP_RUNNABLE;
-		ASSERT_EQ(0, vt_set(cpu[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
 		vt_long_mode(&vm, &cpu[i], VT_CODE, VT_DATA + 8 * i, 0);
 		s[i] = (struct steal *)(vm.mem + STEAL_PAGE + 64 * i);
 		ASSERT_EQ(0, vt_set_msr(cpu[i].fd, MSR_STEAL, (STEAL_PAGE + 64 * i) | 1));

@@ -385,13 +385,8 @@ TEST_F_TIMEOUT(run, vcpus_share_memory, 60)
 	vt_guest64(&self->vm, &self->cpu, spin, VT_DATA, 0);
 	cpus[0] = self->cpu;
 	for (i = 1; i < 4; i++) {
-		struct vireo_events e;
-
 		vt_vcpu_create(&self->vm, &cpus[i], i);
 		vt_long_mode(&self->vm, &cpus[i], VT_CODE, VT_DATA + 64 * i, 0);
-		ASSERT_EQ(0, vt_get(cpus[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
-		e.mp_state = VIREO_MP_RUNNABLE;
-		ASSERT_EQ(0, vt_set(cpus[i].fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
 	}
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, pthread_create(&t[i], NULL, runner, &cpus[i]));
@@ -658,6 +653,80 @@ TEST_F(run, inject)
 					  .error = 0x10000 };
 	(void)vt_run(&self->cpu);
 	p->inject.valid = 0;
+}
+
+/* --- NMIs of two vCPUs on one processor -------------------------------------------- */
+#define IN_LOOP		0x11
+#define IN_HANDLER	0x10
+#define HANDLER_ENDS	0x12
+
+/* The handler of NMIs stands at 64 bytes. */
+GUEST(nmi_loop, 64, "1: out %al, $0x11\n jmp 1b\n .balign 64\n out %al, $0x10\n out %al, $0x12\n iretq");
+
+/* the port of its next OUT, or a negative errno */
+static long next_port(struct vt_vcpu *cpu)
+{
+	int r = vt_run_for(cpu, 5000);
+
+	if (r)
+		return r;
+	return cpu->run->exit_reason == VIREO_EXIT_IO ? cpu->run->io.port : -EPROTO;
+}
+
+static u8 nmi_masked(struct vt_vcpu *cpu)
+{
+	struct vireo_events e = {};
+
+	return vt_get(cpu->fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)) ? 0xff : e.nmi_masked;
+}
+
+TEST_F(run, nmi_of_one_blocks_none_of_another)
+{
+	struct vireo_events e = {};
+	struct vt_vcpu other;
+	long port;
+	int i;
+
+	vt_guest64(&self->vm, &self->cpu, nmi_loop, 0, 0);
+	put_gate(&self->vm, 2, VT_CODE + 64);
+	vt_vcpu_create(&self->vm, &other, 1);
+	vt_long_mode(&self->vm, &other, VT_CODE, 0, 0);
+	vt_pin(0);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(IN_LOOP, next_port(&self->cpu));
+		ASSERT_EQ(0, vt_ioctl(self->cpu.fd, VIREO_INJECT_NMI, NULL));
+		ASSERT_EQ(IN_HANDLER, next_port(&self->cpu));
+		EXPECT_EQ(1, nmi_masked(&self->cpu));
+		/* The other one, without an IRET of its own. */
+		ASSERT_EQ(IN_LOOP, next_port(&other));
+		ASSERT_EQ(IN_LOOP, next_port(&other));
+		EXPECT_EQ(0, nmi_masked(&other));
+		ASSERT_EQ(0, vt_ioctl(other.fd, VIREO_INJECT_NMI, NULL));
+		ASSERT_EQ(IN_HANDLER, next_port(&other)) vt_dump(&other);
+		/* One is in service: the next waits for the handler's end. */
+		ASSERT_EQ(0, vt_ioctl(self->cpu.fd, VIREO_INJECT_NMI, NULL));
+		ASSERT_EQ(HANDLER_ENDS, next_port(&self->cpu));
+		port = next_port(&self->cpu);
+		/* SVM's emulators do not trap behind the IRET, but at the next exit. */
+		if (port == IN_LOOP)
+			port = next_port(&self->cpu);
+		ASSERT_EQ(IN_HANDLER, port);
+		ASSERT_EQ(HANDLER_ENDS, next_port(&other));
+		ASSERT_EQ(IN_LOOP, next_port(&other));
+		EXPECT_EQ(0, nmi_masked(&other));
+		ASSERT_EQ(HANDLER_ENDS, next_port(&self->cpu));
+		ASSERT_EQ(IN_LOOP, next_port(&self->cpu));
+		EXPECT_EQ(0, nmi_masked(&self->cpu));
+	}
+	/* What the launcher says holds at once. */
+	ASSERT_EQ(0, vt_ioctl(self->cpu.fd, VIREO_INJECT_NMI, NULL));
+	ASSERT_EQ(IN_HANDLER, next_port(&self->cpu));
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
+	e.nmi_masked = 0;
+	ASSERT_EQ(0, vt_set(self->cpu.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
+	ASSERT_EQ(0, vt_ioctl(self->cpu.fd, VIREO_INJECT_NMI, NULL));
+	EXPECT_EQ(IN_HANDLER, next_port(&self->cpu));
+	vt_vcpu_close(&other);
 }
 
 /* --- hostile page ------------------------------------------------------------------------ */

@@ -246,7 +246,6 @@ static void create(unsigned int nr, const u8 *code, const u8 *end)
 	params->window = WINDOW;
 	params->frames = FRAMES_GPA;
 	for (i = 0; i < nr; i++) {
-		struct vireo_events events;
 		struct vireo_regs regs;
 
 		vt_vcpu_create(&vm, &cpus[i], i);
@@ -257,11 +256,6 @@ static void create(unsigned int nr, const u8 *code, const u8 *end)
 		regs.rflags |= 0x200;
 		if (vt_set(cpus[i].fd, VIREO_BLOCK_REGS, &regs, sizeof(regs)))
 			vt_die("SET_STATE of registers");
-		if (vt_get(cpus[i].fd, VIREO_BLOCK_EVENTS, &events, sizeof(events)))
-			vt_die("GET_STATE of events");
-		events.mp_state = VIREO_MP_RUNNABLE;
-		if (vt_set(cpus[i].fd, VIREO_BLOCK_EVENTS, &events, sizeof(events)))
-			vt_die("SET_STATE of events");
 	}
 }
 

@@ -379,6 +379,28 @@ TEST_F(state, tsc)
 	EXPECT_EQ(-EINVAL, vt_set(self->cpu.fd, VIREO_BLOCK_TSC, &t, sizeof(t)));
 }
 
+/* The host's counter does not stand between two calls, and yet nothing is lost. */
+TEST_F(state, tsc_offset)
+{
+	struct vireo_tsc_offset o, q;
+	struct vireo_tsc t, u;
+
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_TSC_OFFSET, &o, sizeof(o)));
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_TSC, &t, sizeof(t)));
+	EXPECT_LE(t.value - o.offset, __builtin_ia32_rdtsc());
+	o.offset += 1ULL << 50;
+	EXPECT_EQ(0, vt_set(self->cpu.fd, VIREO_BLOCK_TSC_OFFSET, &o, sizeof(o)));
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_TSC_OFFSET, &q, sizeof(q)));
+	EXPECT_EQ(o.offset, q.offset);
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_TSC, &u, sizeof(u)));
+	EXPECT_GE(u.value, t.value + (1ULL << 50));
+	EXPECT_LT(u.value, t.value + (1ULL << 50) + (1ULL << 40));
+	/* Set as a time, it is another distance. */
+	EXPECT_EQ(0, vt_set(self->cpu.fd, VIREO_BLOCK_TSC, &t, sizeof(t)));
+	ASSERT_EQ(0, vt_get(self->cpu.fd, VIREO_BLOCK_TSC_OFFSET, &q, sizeof(q)));
+	EXPECT_LT((long long)q.offset, (long long)o.offset);
+}
+
 TEST_F(state, clock)
 {
 	struct vireo_clock c = { 0 }, q;

@@ -14,20 +14,9 @@
 #include <unistd.h>
 #include "kselftest_harness.h"
 #include "lib.h"
+#include "track.h"
 
-/* Adds one to the u64 at each address of the list at RDI, which ends with 0; then port 0x10, and again. */
-GUEST(touch, 64,
-	"1: mov %rdi, %rbx\n"
-	"2: mov (%rbx), %rax\n"
-	"test %rax, %rax\n"
-	"jz 3f\n"
-	"incq (%rax)\n"
-	"add $8, %rbx\n"
-	"jmp 2b\n"
-	"3: out %al, $0x10\n"
-	"jmp 1b");
-
-/* The same, but it only reads. */
+/* As touch, but it only reads. */
 GUEST(look, 64,
 	"1: mov %rdi, %rbx\n"
 	"2: mov (%rbx), %rax\n"
@@ -39,22 +28,8 @@ GUEST(look, 64,
 	"3: out %al, $0x10\n"
 	"jmp 1b");
 
-/* Adds one to words of pages at random, for ever: RDI: first page, RSI: number of pages less one, a mask. */
-GUEST(storm, 64,
-	"sti\n"
-	"rdtsc\n"
-	"shl $32, %rdx\n"
-	"lea 1(%rdx, %rax), %r8\n"
-	"1: mov %r8, %rax; shl $13, %rax; xor %rax, %r8\n"
-	"mov %r8, %rax; shr $7, %rax; xor %rax, %r8\n"
-	"mov %r8, %rax; shl $17, %rax; xor %rax, %r8\n"
-	"mov %r8, %rax; and %rsi, %rax; shl $12, %rax\n"
-	"mov %r8, %rbx; shr $48, %rbx; and $0xff8, %rbx; add %rbx, %rax\n"
-	"lock incq (%rdi, %rax)\n"
-	"jmp 1b");
-
 /*
- * The same page for a while, then the next: RDI, RSI as above.  A write to one that has just been told of, by a processor
+ * The same page for a while, then the next: RDI, RSI as of storm.  A write to one that has just been told of, by a processor
  * that has not heard of it, is the last one for long.
  */
 GUEST(bursts, 64,
@@ -65,59 +40,12 @@ GUEST(bursts, 64,
 	"inc %r8\n"
 	"jmp 1b");
 
-#define SLOT	1
-#define GPA	0x40000000UL
-#define PAGES	2048UL
-#define BYTES	(PAGES * 4096)
-#define WORDS	(PAGES / 64)
-
-static int track(int vm, u32 slot, u32 consumer, u32 on)
-{
-	struct vireo_tracking t = { .size = sizeof(t), .slot = slot, .consumer = consumer, .on = on };
-
-	return vt_ioctl(vm, VIREO_SET_TRACKING, &t);
-}
-
-/* Number of pages, or a negative errno */
-static long get_range(int vm, u32 slot, u32 consumer, u64 first, u64 pages, u64 *bitmap)
-{
-	struct vireo_dirty_log log = { .size = sizeof(log), .slot = slot, .consumer = consumer, .first = first,
-				       .pages = pages, .bitmap = (u64)bitmap };
-	int r = vt_ioctl(vm, VIREO_GET_DIRTY, &log);
-
-	return r ?: (long)log.found;
-}
-
-static long get_dirty(int vm, u32 consumer, u64 *bitmap)
-{
-	memset(bitmap, 0, WORDS * 8);
-	return get_range(vm, SLOT, consumer, 0, PAGES, bitmap);
-}
-
-static int mark(int vm, u64 gpa, u64 bytes)
-{
-	struct vireo_dirty_range range = { .size = sizeof(range), .gpa = gpa, .bytes = bytes };
-
-	return vt_ioctl(vm, VIREO_MARK_DIRTY, &range);
-}
-
-static bool has(const u64 *bitmap, u64 page)
-{
-	return bitmap[page / 64] >> page % 64 & 1;
-}
-
 FIXTURE(track) {
 	struct vt_vm vm;
 	struct vt_vcpu cpu;
 	u8 *mem;
 	u64 bitmap[WORDS];
 };
-
-#define setup(code, rdi, rsi)							\
-do {										\
-	vt_guest64(&self->vm, &self->cpu, code, rdi, rsi);			\
-	ASSERT_EQ(0, vt_region(self->vm.fd, SLOT, GPA, BYTES, self->mem, 0));	\
-} while (0)
 
 FIXTURE_SETUP(track)
 {
@@ -135,22 +63,10 @@ FIXTURE_TEARDOWN(track)
 	vt_vm_close(&self->vm);
 }
 
-/* The guest goes through these pages once. */
-static long go_through(struct vt_vm *vm, struct vt_vcpu *cpu, const u64 *pages, unsigned int n)
-{
-	u64 *list = (u64 *)(vm->mem + VT_DATA);
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
-		list[i] = GPA + pages[i] * 4096 + 8 * (pages[i] % 512);
-	list[n] = 0;
-	return vt_run_to_out(cpu, 0x10);
-}
-
 TEST_F(track, refused)
 {
 	struct vireo_dirty_log log = { .size = sizeof(log), .slot = SLOT, .pages = PAGES, .bitmap = (u64)self->bitmap };
-	struct vireo_dirty_range range = { .size = sizeof(range), .gpa = GPA, .bytes = 1, .flags = 1 };
+	struct vireo_dirty_range range = { .size = sizeof(range), .gpa = GPA, .bytes = 1, .flags = 2 };
 	int vm;
 
 	setup(touch, VT_DATA, 0);
@@ -183,6 +99,20 @@ TEST_F(track, refused)
 	EXPECT_EQ(-EFAULT, mark(vm, GPA + BYTES - 4096, 4097));
 	EXPECT_EQ(0, get_dirty(vm, 0, self->bitmap));
 	EXPECT_EQ(0, track(vm, SLOT, 0, 0));
+}
+
+/* What is settled when a vCPU first runs must not undo it. */
+TEST_F(track, before_the_guest_runs)
+{
+	static const u64 some[] = { 3, 64, 700 };
+	int i;
+
+	setup(touch, VT_DATA, 0);
+	ASSERT_EQ(0, track(self->vm.fd, SLOT, 0, 1));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, go_through(&self->vm, &self->cpu, some, ARRAY_SIZE(some)));
+		EXPECT_EQ(ARRAY_SIZE(some), get_dirty(self->vm.fd, 0, self->bitmap));
+	}
 }
 
 TEST_F(track, exactly_what_is_written)
@@ -332,52 +262,6 @@ TEST_F(track, large)
 }
 
 /* --- nothing is missed ------------------------------------------------------------ */
-static volatile bool stop;
-
-static void *runner(void *arg)
-{
-	struct vt_vcpu *cpu = arg;
-	int r;
-
-	do {
-		r = vt_run(cpu);
-	} while (!stop && (r == -EINTR || (!r && cpu->run->exit_reason == VIREO_EXIT_KICK)));
-	return (void *)(long)(r == -EINTR || !r ? 0 : r);
-}
-
-/* The host splits and joins large pages, and takes small ones away to bring back the same or a copy. */
-static void *mover(void *arg)
-{
-	u8 *mem = arg;
-	pid_t child;
-	u64 n = 0;
-
-	while (!stop) {
-		u8 *at = mem + (n * 37 % (PAGES / 64)) * 64 * 4096;
-
-		switch (n++ % 4) {
-		case 0:
-			madvise(at, 64 * 4096, MADV_PAGEOUT);
-			break;
-		case 1:
-			/* each page is copied when it is written next */
-			child = fork();
-			if (!child)
-				_exit(0);
-			waitpid(child, NULL, 0);
-			break;
-		case 2:
-			madvise(mem, BYTES, n & 4 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-			break;
-		case 3:
-			madvise((u8 *)((u64)at & -(2UL << 20)), 2 << 20, 25 /* MADV_COLLAPSE */);
-			break;
-		}
-		usleep(300);
-	}
-	return NULL;
-}
-
 /* Bring a consumer's copy up to date; return how many pages that took. */
 static long copy_dirty(int vm, u32 consumer, const u8 *mem, u8 *copy, u64 *bitmap)
 {
@@ -402,7 +286,6 @@ static u64 differs(const u8 *mem, const u8 *copy)
 
 TEST_F_TIMEOUT(track, nothing_is_missed, 240)
 {
-	struct vireo_events e;
 	struct vt_vcpu ap;
 	pthread_t t[3];
 	u8 *copy[2];
@@ -415,16 +298,14 @@ TEST_F_TIMEOUT(track, nothing_is_missed, 240)
 	vt_vcpu_create(&self->vm, &ap, 1);
 	vt_load(&self->vm, VT_CODE + 4096, bursts, bursts_end);
 	vt_long_mode(&self->vm, &ap, VT_CODE + 4096, GPA + BYTES / 2, PAGES / 2 - 1);
-	ASSERT_EQ(0, vt_get(ap.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
-	e.mp_state = VIREO_MP_RUNNABLE;
-	ASSERT_EQ(0, vt_set(ap.fd, VIREO_BLOCK_EVENTS, &e, sizeof(e)));
 	for (i = 0; i < 2; i++)
 		copy[i] = malloc(BYTES);
 
 	for (round = 0; round < 2; round++) {
 		stop = false;
-		ASSERT_EQ(0, pthread_create(&t[0], NULL, runner, &self->cpu));
-		ASSERT_EQ(0, pthread_create(&t[1], NULL, runner, &ap));
+		moving = true;
+		ASSERT_EQ(0, pthread_create(&t[0], NULL, vcpu_runner, &self->cpu));
+		ASSERT_EQ(0, pthread_create(&t[1], NULL, vcpu_runner, &ap));
 		ASSERT_EQ(0, pthread_create(&t[2], NULL, mover, self->mem));
 		for (i = 0; i < 20; i++) {
 			/* the second one begins later, and both begin with a copy of all */
@@ -438,6 +319,7 @@ TEST_F_TIMEOUT(track, nothing_is_missed, 240)
 				found[1] += copy_dirty(vm, 1, self->mem, copy[1], self->bitmap);
 		}
 		stop = true;
+		moving = false;
 		vt_kick(&self->cpu);
 		vt_kick(&ap);
 		for (i = 0; i < 3; i++) {

@@ -878,17 +878,17 @@ static void mmu_split_test(struct kunit *test)
 		cache_fill(test, &t->vcpu.mmu_cache);
 		/* what a range only touches loses the right as well */
 		write_lock(&mmu->lock);
-		vireo_tdp_protect(mmu, gfn + 5, gfn + 6);
+		vireo_tdp_protect(mmu, gfn + 5, gfn + 6, false);
 		write_unlock(&mmu->lock);
 		read_lock(&mmu->lock);
 		KUNIT_EXPECT_EQ(test, vireo_tdp_reach(mmu, &t->vcpu.mmu_cache, gfn, 1, &e), level);
 		old = *e;
 		KUNIT_EXPECT_EQ(test, old, tdp_leaf(&t->format, pa, level));
-		KUNIT_EXPECT_FALSE(test, vireo_tdp_split(mmu, &none, e, old, level));
+		KUNIT_EXPECT_FALSE(test, vireo_tdp_split(mmu, &none, e, old, level, 0));
 		KUNIT_EXPECT_EQ(test, *e, old);
-		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level));
+		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level, 0));
 		/* late: nothing happens, and the page is fit for use still */
-		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level));
+		KUNIT_EXPECT_TRUE(test, vireo_tdp_split(mmu, &t->vcpu.mmu_cache, e, old, level, 0));
 		read_unlock(&mmu->lock);
 		for (i = 0; i < t->vcpu.mmu_cache.nr; i++)
 			KUNIT_EXPECT_NULL(test, memchr_inv(t->vcpu.mmu_cache.pages[i], 0, PAGE_SIZE));
@@ -925,13 +925,23 @@ static void mmu_protect_test(struct kunit *test)
 	for (gfn = 0x1fe; gfn < 0x206; gfn++)
 		KUNIT_EXPECT_EQ(test, writable(t, gfn), gfn != 0x1ff && gfn != 0x201);
 	write_lock(&mmu->lock);
-	vireo_tdp_protect(mmu, 0x203, 0x205);
-	vireo_tdp_protect(mmu, 0x205, 0x205);
+	vireo_tdp_protect(mmu, 0x203, 0x205, false);
+	vireo_tdp_protect(mmu, 0x205, 0x205, false);
 	write_unlock(&mmu->lock);
 	KUNIT_EXPECT_TRUE(test, writable(t, 0x202));
 	KUNIT_EXPECT_FALSE(test, writable(t, 0x203));
 	KUNIT_EXPECT_FALSE(test, writable(t, 0x204));
 	KUNIT_EXPECT_TRUE(test, writable(t, 0x205));
+
+	/* with a log only dirty bits go, unless all are to */
+	mmu->log = true;
+	write_lock(&mmu->lock);
+	vireo_tdp_protect(mmu, 0x1fe, 0x1ff, false);
+	vireo_tdp_protect(mmu, 0x205, 0x206, true);
+	write_unlock(&mmu->lock);
+	mmu->log = false;
+	KUNIT_EXPECT_TRUE(test, writable(t, 0x1fe));
+	KUNIT_EXPECT_FALSE(test, writable(t, 0x205));
 	test_tdp_check_counts(test, mmu);
 }
 

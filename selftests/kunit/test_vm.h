@@ -41,6 +41,7 @@ static inline int test_vm_create(struct kunit *test, struct test_vm **result,
 	vm = &t->vm;
 	t->caps = *caps;
 	mutex_init(&vm->lock);
+	INIT_LIST_HEAD(&vm->points);
 	rwlock_init(&vm->mmu.lock);
 	KUNIT_ASSERT_EQ(test, init_srcu_struct(&vm->srcu), 0);
 	vireo_tdp_format(&t->format, caps, false, 0);

@@ -563,7 +563,7 @@ static void vmx_features_test(struct kunit *test)
 	msrs = msrs_all;
 	msrs.ept_vpid &= ~BIT_ULL(0);
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
-	memset(&out, 0xff, sizeof(out));
+	out.exec_only = true;
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_FALSE(test, out.exec_only);
 
@@ -571,7 +571,8 @@ static void vmx_features_test(struct kunit *test)
 	msrs = msrs_all;
 	msrs.proc2 &= ~((BIT_ULL(3) | BIT_ULL(12)) << 32);
 	KUNIT_ASSERT_NULL(test, vmx_choose(&msrs, true, &caps));
-	memset(&out, 0xff, sizeof(out));
+	out.has_rdtscp = true;
+	out.has_invpcid = true;
 	vmx_features(&caps, &out);
 	KUNIT_EXPECT_FALSE(test, out.has_rdtscp);
 	KUNIT_EXPECT_FALSE(test, out.has_invpcid);

@@ -66,7 +66,7 @@ static const struct {
 	[55] = { VIREO_EXIT_XSETBV, LEN },
 	[56] = { VIREO_EXIT_APIC_WRITE, QUAL },
 	[57 ... 61] = { VIREO_EXIT_UNDEFINED },	/* RDRAND INVPCID VMFUNC ENCLS RDSEED */
-	[62] = { VIREO_EXIT_UNKNOWN },		/* page-modification log full */
+	[62] = { VIREO_EXIT_INTR },		/* page-modification log full */
 	[63 ... 65] = { VIREO_EXIT_UNDEFINED },	/* XSAVES XRSTORS PCONFIG */
 	[66] = { VIREO_EXIT_UNKNOWN },		/* sub-page permissions */
 	[67 ... 68] = { VIREO_EXIT_UNDEFINED },	/* UMWAIT TPAUSE */

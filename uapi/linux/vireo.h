@@ -83,6 +83,7 @@ enum vireo_exit_reason {
 	VIREO_EXIT_READY_FOR_IRQ,	/* answers vireo_run.want_irq_window */
 	VIREO_EXIT_EMULATION,		/* the interpreter does not know the instruction */
 	VIREO_EXIT_INTERNAL_ERROR,	/* a broken invariant; the VM is dead */
+	VIREO_EXIT_DIRTY,		/* a ring of dirty pages is full, or the quota is used up */
 
 	VIREO_EXIT_REASON_NR
 };
@@ -293,6 +294,18 @@ struct vireo_tsc {
 };
 
 /**
+ * struct vireo_tsc_offset - time-stamp counter of a vCPU, by its distance from the host's
+ * @offset: what the guest's RDTSC reads minus what the host's reads, modulo 2^64
+ *
+ * VIREO_BLOCK_TSC says when, and a call takes its time: two vCPUs that are set one after the other tick apart.
+ * This one does not, so that vCPUs whose offsets were alike are alike again, and the paravirtual clock
+ * can be read on any of them. If both blocks are set, the last one counts.
+ */
+struct vireo_tsc_offset {
+	__u64 offset;
+};
+
+/**
  * struct vireo_clock - the VM's paravirtual clock (VM state)
  * @ns: nanoseconds since the VM was made, as kvm-clock tells the guest
  */
@@ -311,6 +324,7 @@ enum vireo_block_type {
 	VIREO_BLOCK_EVENTS,		/* struct vireo_events, vCPU */
 	VIREO_BLOCK_TSC,		/* struct vireo_tsc, vCPU */
 	VIREO_BLOCK_CLOCK,		/* struct vireo_clock, VM */
+	VIREO_BLOCK_TSC_OFFSET,		/* struct vireo_tsc_offset, vCPU */
 	VIREO_BLOCK_NR
 };
 
@@ -359,6 +373,7 @@ struct vireo_state {
 /* vireo_run.wants */
 #define VIREO_WANT_REGS		(1U << 0)	/* fill @regs at each exit to user space */
 #define VIREO_WANT_SREGS	(1U << 1)	/* fill @sregs likewise */
+#define VIREO_WANT_QUOTA	(1U << 2)	/* @dirty_quota counts */
 
 /* vireo_run.gives: take these from the page at the next entry, then clear */
 #define VIREO_GIVE_REGS		(1U << 0)
@@ -383,6 +398,8 @@ struct vireo_state {
  *	would take an ExtINT
  * @wants: in: VIREO_WANT_*
  * @gives: in: VIREO_GIVE_*
+ * @dirty_quota: in and out, with VIREO_WANT_QUOTA: how many pages more of followed regions the guest may make dirty on this
+ *	vCPU.  At 0 it does not run but exits with VIREO_EXIT_DIRTY; a few more can have become dirty by then
  * @inject: in: event to deliver at entry, cleared when taken.  A valid event of type
  *	VIREO_EVENT_IRQ needs VIREO_RUN_IRQ_READY, else -EAGAIN.
  * @exit_reason: out: &enum vireo_exit_reason
@@ -398,6 +415,8 @@ struct vireo_state {
  *	or, to raise #GP, @msr.error to 1
  * @eoi: VIREO_EXIT_EOI: bitmap of the vectors whose EOI came since the last such exit
  * @hypercall: VIREO_EXIT_HYPERCALL that the module does not handle: the launcher sets @hypercall.ret
+ * @dirty: VIREO_EXIT_DIRTY: @dirty.rings has a bit for each consumer whose ring has to be emptied, @dirty.quota is 1 if the quota
+ *	is used up
  * @unknown: VIREO_EXIT_UNKNOWN, _INVALID_STATE, _INTERNAL_ERROR: the processor's raw codes
  * @error: VIREO_EXIT_INTERNAL_ERROR, _EMULATION: a sentence, NUL-terminated
  * @regs: with VIREO_WANT_REGS or VIREO_GIVE_REGS
@@ -409,7 +428,7 @@ struct vireo_run {
 	__u8 pad0[2];
 	__u32 wants;
 	__u32 gives;
-	__u32 pad1;
+	__u32 dirty_quota;
 	struct vireo_event inject;
 
 	__u32 exit_reason;
@@ -450,6 +469,10 @@ struct vireo_run {
 			__u64 args[4];
 			__u64 ret;
 		} hypercall;
+		struct {
+			__u32 rings;
+			__u32 quota;
+		} dirty;
 		struct {
 			__u64 code;
 			__u64 info[4];
@@ -558,7 +581,7 @@ struct vireo_cpuid_entry {
  * SET replaces the whole table.  Feature bits that the processor or the module
  * cannot give are -EINVAL: what the guest sees is what it can use.  Bits that
  * follow the vCPU's state (OSXSAVE, APIC enable, XSAVE sizes) and the APIC id
- * are kept up to date by the module.  -EBUSY once the vCPU has run.
+ * are kept up to date by the module.  -EBUSY once the vCPU has run, or a snapshot was taken.
  */
 struct vireo_cpuid {
 	__u32 size;
@@ -621,7 +644,7 @@ struct vireo_vm_config {
  * @hva: address in the launcher's memory, page-aligned
  *
  * SET replaces the slot's region.  Errors: -EEXIST (overlaps another slot),
- * -EINVAL (alignment, wrap, beyond phys_bits, unknown flags), -ENOENT (DEL of an empty slot).
+ * -EINVAL (alignment, wrap, beyond phys_bits, unknown flags), -ENOENT (DEL of an empty slot), -EBUSY (there is a snapshot).
  */
 struct vireo_region {
 	__u32 size;
@@ -685,16 +708,24 @@ struct vireo_dirty_log {
 	__u64 found;
 };
 
+/* vireo_dirty_range.flags */
+#define VIREO_DIRTY_BEFORE	(1U << 0)	/* it is going to be written: for snapshots */
+
 /**
  * struct vireo_dirty_range - argument of VIREO_MARK_DIRTY
  * @size: sizeof(struct vireo_dirty_range)
- * @flags: zero
+ * @flags: VIREO_DIRTY_*
  * @gpa: guest-physical address of the first byte
  * @bytes: how many, not 0
  *
  * The launcher has written there itself, by its own mapping of a region: all consumers hear of it.  To be called after the write.
  *
- * Errors: -EINVAL (no bytes, wrap, unknown flags), -EFAULT (not all of it is in regions); then nothing is marked.
+ * With VIREO_DIRTY_BEFORE the launcher is going to write there: the pages are kept for the newest snapshot, if there is one,
+ * and VIREO_ROLLBACK brings them back.  To be called before the first write after each snapshot or roll-back; consumers
+ * do not hear of it.
+ *
+ * Errors: -EINVAL (no bytes, wrap, unknown flags), -EFAULT (not all of it is in regions); then nothing is marked.  With
+ * VIREO_DIRTY_BEFORE also -ENOMEM, and -EFAULT if the memory cannot be read: pages before the one at fault are kept.
  */
 struct vireo_dirty_range {
 	__u32 size;
@@ -703,13 +734,124 @@ struct vireo_dirty_range {
 	__u64 bytes;
 };
 
+/* At most so many snapshots of a VM at a time */
+#define VIREO_MAX_SNAPSHOTS	32
+
+/* vireo_snapshot.flags */
+#define VIREO_SNAPSHOT_VERIFY	(1U << 0)	/* compare all memory and state after each roll-back */
+
+/**
+ * struct vireo_snapshot - argument of VIREO_SNAPSHOT, VIREO_ROLLBACK and VIREO_DROP_SNAPSHOT
+ * @size: sizeof(struct vireo_snapshot)
+ * @flags: VIREO_SNAPSHOT: VIREO_SNAPSHOT_*; the others: zero
+ * @id: VIREO_SNAPSHOT: out; the others: in, 0: the newest
+ * @vcpu: VIREO_ROLLBACK, -EIO, @block not 0: out: vCPU that differs
+ * @pages: VIREO_ROLLBACK: out: pages that were copied back
+ * @gpa: VIREO_ROLLBACK, -EIO, @block 0: out: first byte that differs
+ * @block: VIREO_ROLLBACK, -EIO: out: &enum vireo_block_type that differs, 0: memory
+ * @pad: zero
+ *
+ * VIREO_SNAPSHOT keeps the state of all vCPUs with their local APICs, and the VM's clock, in the kernel; of memory, each page when it is first
+ * written after that.  VIREO_ROLLBACK brings all of it back as it was, so that for the guest no time has
+ * passed; it can be done any number of times.  Snapshots form a stack: to roll back to one drops those that are newer.
+ * VIREO_DROP_SNAPSHOT forgets one, wherever in the stack, and leaves the VM as it is.
+ *
+ * What belongs to a snapshot is what vCPUs write, what the module writes for them, and what the launcher has announced by VIREO_MARK_DIRTY with
+ * VIREO_DIRTY_BEFORE.  Devices of the launcher, eventfds and the shared page are the launcher's own business.  As long as
+ * there is a snapshot, regions are not set or deleted and no vCPU is added (-EBUSY), and the tables of CPUID stay as they are.
+ *
+ * With VIREO_SNAPSHOT_VERIFY a copy of all memory is kept, and VIREO_ROLLBACK compares it, and the state of all vCPUs, with what there is then.
+ *
+ * Errors: -EBUSY (a vCPU is in VIREO_RUN or another call), -EINVAL (unknown flags), -ENOENT (no such snapshot), -ENOMEM.  VIREO_SNAPSHOT: -EAGAIN (a vCPU
+ * has not finished its last exit: VIREO_RUN with immediate_exit does that), -ENOSPC (VIREO_MAX_SNAPSHOTS), -EFAULT (VERIFY: memory that cannot be read).
+ * VIREO_ROLLBACK: -EFAULT (a page cannot be written: what was copied back by then is, the rest can be rolled back by another
+ * call), -EIO (something differs, the roll-back is done nevertheless).
+ */
+struct vireo_snapshot {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 vcpu;
+	__u64 pages;
+	__u64 gpa;
+	__u32 block;
+	__u32 pad;
+};
+
+/* Entries of a ring of dirty pages: a power of two between these. */
+#define VIREO_RING_MIN		1024
+#define VIREO_RING_MAX		65536
+
+/* vireo_dirty_ring.flags */
+#define VIREO_RING_LOST		(1U << 0)	/* what did not fit is in the bitmap alone; user space clears it */
+
+/* What an entry says. */
+#define VIREO_RING_SLOT(entry)	((entry) >> 48)
+#define VIREO_RING_PAGE(entry)	((entry) & 0xffffffffffffULL)	/* of the region, counted from 0 */
+
+/* Offset of a consumer's ring in the vCPU's file, for mmap (-EBUSY: somebody runs it), and where its entries begin in that. */
+#define VIREO_RING_OFFSET(consumer) (0x1000000ULL * ((consumer) + 1))
+#define VIREO_RING_ENTRIES	4096
+
+/**
+ * struct vireo_dirty_ring - first page of a ring that a vCPU shares with its launcher
+ * @head: out: how many entries there were so far, modulo 2^32
+ * @tail: in: how many of them the launcher has read; VIREO_RESET_RINGS looks at it
+ * @flags: VIREO_RING_*
+ *
+ * VIREO_RING_ENTRIES bytes behind its start follows an array of __u64: number n is at n modulo the number of entries.
+ */
+struct vireo_dirty_ring {
+	__u32 head;
+	__u32 tail;
+	__u32 flags;
+};
+
+/**
+ * struct vireo_ring_config - argument of VIREO_SET_RING, of a vCPU that nobody runs
+ * @size: sizeof(struct vireo_ring_config)
+ * @consumer: 0 to VIREO_TRACK_CONSUMERS - 1
+ * @entries: how many: VIREO_RING_MIN to VIREO_RING_MAX, a power of two; 0: the ring goes
+ * @flags: zero
+ *
+ * From now on pages that the guest makes dirty on this vCPU, in regions that the consumer follows, also come into its ring, once until
+ * VIREO_RESET_RINGS or VIREO_GET_DIRTY takes the mark away.  What the module writes itself, or VIREO_MARK_DIRTY says,
+ * is only told by VIREO_GET_DIRTY.
+ *
+ * Errors: -EBUSY (somebody runs it), -EINVAL (@consumer, @entries, unknown flags), -EEXIST (it has one), -ENOENT (@entries is 0 and it
+ * has none), -ENOMEM.
+ */
+struct vireo_ring_config {
+	__u32 size;
+	__u32 consumer;
+	__u32 entries;
+	__u32 flags;
+};
+
+/**
+ * struct vireo_ring_reset - argument of VIREO_RESET_RINGS
+ * @size: sizeof(struct vireo_ring_reset)
+ * @consumer: 0 to VIREO_TRACK_CONSUMERS - 1
+ * @pages: out: how many entries that was
+ *
+ * The entries of all vCPUs' rings up to their tails are free again, and the next write to one of those pages
+ * is told again.  The launcher reads entries, moves the tails, calls this, and then copies the pages.  vCPUs may run meanwhile.
+ *
+ * Errors: -EINVAL (@consumer; a tail that is not between what was reset and the head), then nothing has changed.
+ */
+struct vireo_ring_reset {
+	__u32 size;
+	__u32 consumer;
+	__u64 pages;
+};
+
 /**
  * struct vireo_vcpu_config - argument of VIREO_CREATE_VCPU, which returns the vCPU's file
  * @size: sizeof(struct vireo_vcpu_config)
  * @id: its number and APIC id; 0 is the bootstrap processor
  * @flags: zero
  *
- * Errors: -EEXIST, -EINVAL, -ENOMEM.
+ * Errors: -EEXIST, -EINVAL, -ENOMEM, -EBUSY (there is a snapshot).
  */
 struct vireo_vcpu_config {
 	__u32 size;
@@ -916,6 +1058,10 @@ struct vireo_stats {
 #define VIREO_SET_TRACKING	_IOW(VIREO_IOC, 0x27, struct vireo_tracking)
 #define VIREO_GET_DIRTY		_IOWR(VIREO_IOC, 0x28, struct vireo_dirty_log)
 #define VIREO_MARK_DIRTY	_IOW(VIREO_IOC, 0x29, struct vireo_dirty_range)
+#define VIREO_SNAPSHOT		_IOWR(VIREO_IOC, 0x2a, struct vireo_snapshot)
+#define VIREO_ROLLBACK		_IOWR(VIREO_IOC, 0x2b, struct vireo_snapshot)
+#define VIREO_DROP_SNAPSHOT	_IOW(VIREO_IOC, 0x2c, struct vireo_snapshot)
+#define VIREO_RESET_RINGS	_IOWR(VIREO_IOC, 0x2f, struct vireo_ring_reset)
 
 /* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */
 #define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)
@@ -942,5 +1088,6 @@ struct vireo_stats {
 #define VIREO_INJECT_NMI	_IO(VIREO_IOC, 0x64)	/* from any thread */
 #define VIREO_TRANSLATE		_IOWR(VIREO_IOC, 0x65, struct vireo_translation)
 #define VIREO_GET_STATS		_IOWR(VIREO_IOC, 0x66, struct vireo_stats)
+#define VIREO_SET_RING		_IOW(VIREO_IOC, 0x67, struct vireo_ring_config)
 
 #endif /* _UAPI_LINUX_VIREO_H */
