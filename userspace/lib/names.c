@@ -58,6 +58,7 @@ static const char *const exit_names[VIREO_EXIT_REASON_NR] = {
 	[VIREO_EXIT_READY_FOR_IRQ] = "ready-for-irq",
 	[VIREO_EXIT_EMULATION] = "emulation-failure",
 	[VIREO_EXIT_INTERNAL_ERROR] = "internal-error",
+	[VIREO_EXIT_DIRTY] = "dirty",
 };
 
 struct text {
@@ -132,6 +133,7 @@ static const char *const block_names[VIREO_BLOCK_NR] = {
 	[VIREO_BLOCK_EVENTS] = "events",
 	[VIREO_BLOCK_TSC] = "tsc",
 	[VIREO_BLOCK_CLOCK] = "clock",
+	[VIREO_BLOCK_TSC_OFFSET] = "tsc-offset",
 };
 
 /**

@@ -56,7 +56,12 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
  */
 void *vireo_sys_map(int fd, size_t bytes)
 {
-	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	/* A child that had it would keep the machine. */
+	if (map != MAP_FAILED)
+		madvise(map, bytes, MADV_DONTFORK);
+	return map;
 }
 
 /**

@@ -53,6 +53,14 @@ int vireo_vm_ioeventfd(struct vireo_vm *vm, int fd, uint64_t addr, uint32_t len,
 int vireo_vm_irqfd(struct vireo_vm *vm, int fd, uint64_t address, uint32_t data, int resample,
 		   uint32_t flags);
 int vireo_vm_check(struct vireo_vm *vm, struct vireo_check *check);
+int vireo_vm_set_tracking(struct vireo_vm *vm, unsigned int slot, unsigned int consumer, bool on);
+int vireo_vm_get_dirty(struct vireo_vm *vm, unsigned int slot, unsigned int consumer, uint64_t first,
+		       uint64_t pages, uint64_t *bitmap, uint64_t *found);
+int vireo_vm_mark_dirty(struct vireo_vm *vm, uint64_t gpa, uint64_t bytes);
+int vireo_vm_will_write(struct vireo_vm *vm, uint64_t gpa, uint64_t bytes);
+int vireo_vm_snapshot(struct vireo_vm *vm, uint32_t flags, uint32_t *id);
+int vireo_vm_rollback(struct vireo_vm *vm, uint32_t id, struct vireo_snapshot *result);
+int vireo_vm_drop_snapshot(struct vireo_vm *vm, uint32_t id);
 
 /* vCPU */
 int vireo_vcpu_create(struct vireo_vm *vm, unsigned int id, struct vireo_vcpu **out);

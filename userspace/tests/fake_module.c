@@ -174,6 +174,7 @@ static void power_on(struct fake_vcpu *vcpu)
 		[VIREO_BLOCK_LAPIC] = sizeof(struct vireo_lapic),
 		[VIREO_BLOCK_EVENTS] = sizeof(struct vireo_events),
 		[VIREO_BLOCK_TSC] = sizeof(struct vireo_tsc),
+		[VIREO_BLOCK_TSC_OFFSET] = sizeof(struct vireo_tsc_offset),
 	};
 
 	for (i = 0; i < VIREO_BLOCK_NR; i++)
@@ -183,6 +184,7 @@ static void power_on(struct fake_vcpu *vcpu)
 	sregs->cr0 = 0x60000010;
 	sregs->xcr0 = 1;
 	sregs->apic_base = 0xfee00800 | (vcpu->id ? 0 : 0x100);
+	((struct vireo_tsc *)vcpu->block[VIREO_BLOCK_TSC])->khz = fake.info.tsc_khz;
 	events->mp_state = vcpu->id ? VIREO_MP_WAIT_SIPI : VIREO_MP_RUNNABLE;
 }
 
@@ -232,17 +234,26 @@ static int get_state(struct fake_vcpu *vcpu, struct vireo_state *state)
 static int set_state(struct fake_vcpu *vcpu, const struct vireo_state *state)
 {
 	const unsigned char *in = (const void *)(uintptr_t)state->buf;
+	const struct vireo_regs *regs;
 	unsigned int at = 0;
 
 	if (state->size != sizeof(*state) || state->flags || state->types)
 		return bad("set state");
-	while (at < state->len) {
+	for (at = 0; at < state->len;) {
 		const struct vireo_block *head = (const void *)(in + at);
 
 		if (at + 8 > state->len || at + 8 + head->len > state->len ||
 		    head->type >= VIREO_BLOCK_NR || head->version != 1 ||
 		    head->len != vcpu->block_len[head->type])
 			return bad("block");
+		regs = (const void *)(head + 1);
+		if (head->type == VIREO_BLOCK_REGS && fake.refused_rip && regs->rip == fake.refused_rip)
+			return -EINVAL;
+		at += 8 + ((head->len + 7) & ~7U);
+	}
+	for (at = 0; at < state->len;) {
+		const struct vireo_block *head = (const void *)(in + at);
+
 		memcpy(vcpu->block[head->type], head + 1, head->len);
 		at += 8 + ((head->len + 7) & ~7U);
 	}
@@ -314,6 +325,47 @@ static int set_clock(const struct vireo_state *state)
 	return 0;
 }
 
+static int msr_list(struct vireo_msr_list *list)
+{
+	static const uint32_t msrs[] = { 0x174, 0x175, 0x176 };
+	unsigned int room = list->count;
+
+	list->count = sizeof(msrs) / sizeof(msrs[0]);
+	if (room < list->count)
+		return -ENOSPC;
+	memcpy((void *)(uintptr_t)list->indices, msrs, sizeof(msrs));
+	return 0;
+}
+
+/* Of each 64 pages asked for the first was written. */
+static int get_dirty(struct vireo_dirty_log *log)
+{
+	uint64_t *bitmap = (uint64_t *)(uintptr_t)log->bitmap;
+	uint64_t i;
+
+	if (log->size != sizeof(*log) || log->flags || log->first % 64)
+		return bad("get dirty");
+	fake.dirty_log = *log;
+	for (i = 0; i < (log->pages + 63) / 64; i++)
+		bitmap[i] |= 1;
+	log->found = i;
+	return 0;
+}
+
+/* There is one, with number 7. */
+static int snapshot(unsigned long request, struct vireo_snapshot *arg)
+{
+	if (arg->size != sizeof(*arg) || arg->pad || (request != VIREO_SNAPSHOT && arg->flags))
+		return bad("snapshot");
+	fake.snapshot = *arg;
+	fake.snapshot_call = request;
+	if (request != VIREO_SNAPSHOT && arg->id != 7)
+		return -ENOENT;
+	arg->id = 7;
+	arg->pages = 5;
+	return 0;
+}
+
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *arg)
 {
 	switch (request) {
@@ -335,6 +387,17 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *arg)
 		memcpy(vcpu->cpuid, (void *)(uintptr_t)cpuid->entries,
 		       cpuid->count * sizeof(vcpu->cpuid[0]));
 		vcpu->nr_cpuid = cpuid->count;
+		return 0;
+	}
+	case VIREO_GET_CPUID: {
+		struct vireo_cpuid *cpuid = arg;
+		unsigned int room = cpuid->count;
+
+		cpuid->count = vcpu->nr_cpuid;
+		if (room < vcpu->nr_cpuid)
+			return -ENOSPC;
+		memcpy((void *)(uintptr_t)cpuid->entries, vcpu->cpuid,
+		       vcpu->nr_cpuid * sizeof(vcpu->cpuid[0]));
 		return 0;
 	}
 	case VIREO_GET_STATE:
@@ -377,6 +440,18 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 			fake.last_msi = *(struct vireo_msi *)arg;
 			fake.msis++;
 			return 1;
+		case VIREO_SET_TRACKING:
+			fake.tracking = *(struct vireo_tracking *)arg;
+			return fake.tracking.size == sizeof(fake.tracking) ? 0 : bad("set tracking");
+		case VIREO_GET_DIRTY:
+			return get_dirty(arg);
+		case VIREO_SNAPSHOT:
+		case VIREO_ROLLBACK:
+		case VIREO_DROP_SNAPSHOT:
+			return snapshot(request, arg);
+		case VIREO_MARK_DIRTY:
+			fake.dirty_range = *(struct vireo_dirty_range *)arg;
+			return fake.dirty_range.size == sizeof(fake.dirty_range) ? fake.mark_error : bad("mark dirty");
 		}
 		return -ENOTTY;
 	}
@@ -385,6 +460,8 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 		return get_info(arg);
 	case VIREO_GET_SUPPORTED_CPUID:
 		return supported_cpuid(arg);
+	case VIREO_GET_MSR_LIST:
+		return msr_list(arg);
 	case VIREO_CREATE_VM:
 		return create_vm(arg);
 	}

@@ -37,6 +37,8 @@ struct fake_vcpu {
  * @info: the answer to VIREO_GET_INFO
  * @vm_error: what VIREO_CREATE_VM fails with
  * @cpuid_error: what VIREO_SET_CPUID fails with
+ * @mark_error: what VIREO_MARK_DIRTY fails with
+ * @refused_rip: no vCPU may be given this RIP, 0: any
  * @bad: how many arguments were wrong; @why has the last
  */
 struct fake_module {
@@ -45,6 +47,8 @@ struct fake_module {
 	struct vireo_info info;
 	int vm_error;
 	int cpuid_error;
+	int mark_error;
+	uint64_t refused_rip;
 	unsigned int bad;
 	const char *why;
 
@@ -60,6 +64,11 @@ struct fake_module {
 	struct fake_vcpu vcpu[VIREO_MAX_VCPUS];
 	unsigned int set_states;
 	uint64_t clock;
+	struct vireo_tracking tracking;		/* last of each */
+	struct vireo_dirty_log dirty_log;
+	struct vireo_dirty_range dirty_range;
+	struct vireo_snapshot snapshot;
+	unsigned long snapshot_call;
 };
 
 extern struct fake_module fake;

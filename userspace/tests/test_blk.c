@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "follow.h"
 #include "rig.h"
 #include "ring.h"
 #include "tap.h"
@@ -427,6 +428,30 @@ static void test_kinds(void)
 	destroy();
 }
 
+/* Who follows memory is told of what was read, and of the status, also when the read ends within a segment. */
+static void test_followed(unsigned int flags)
+{
+	struct req req;
+	unsigned int i;
+
+	create(file_block(false), &plain);
+	start(all, flags);
+	memset(data, 7, 64 * BLOCK_SECTOR);
+	is(run(VIRTIO_BLK_T_OUT, 0, 64 * BLOCK_SECTOR, 0, NULL), VIRTIO_BLK_S_OK, "write");
+	for (i = 0; i < 20; i++) {
+		memset(data, 0, 128 * BLOCK_SECTOR);
+		/* Up to 64 sectors of data, then zeros behind the end of what the file has. */
+		make(&req, DATA + i * 100, VIRTIO_BLK_T_IN, i % 3 * 32, 0, (i + 1) * BLOCK_SECTOR);
+		follow_begin(&rig.memory);
+		submit(&req, 0, 3, flags & RING_INDIRECT);
+		wait_used(0);
+		dev->class->stop(dev);
+		is(follow_end(&rig.memory, NULL), 0, "reading %u sectors is told to a follower", i + 1);
+		is(dev->class->start(dev), 0, "go on");
+	}
+	destroy();
+}
+
 static void test_malformed(void)
 {
 	static const uint32_t unknown[] = { 2, 3, 5, 9, 10, 12, 14, 15, 0x80000000, 0xffffffff };
@@ -584,6 +609,7 @@ static void test_full(void)
 	wait_pauses(1);
 	ok(!strcmp(rig.event, "disk-full"), "those who watch are told");
 	dev->class->stop(dev);
+	ok(dev->class->state->busy(dev), "what waits would be lost if the state were saved");
 	make(&read, DATA + 3 * 4096, VIRTIO_BLK_T_IN, 0, 0, 512);
 	submit(&read, 0, 1, false);
 	ok(!ring_get_used(&ring[0], &id, &len), "nothing is answered");
@@ -792,6 +818,8 @@ int main(void)
 	test_random(RING_EVENT_IDX | RING_INDIRECT, "split, indirect, event index");
 	test_random(RING_PACKED, "packed");
 	test_random(RING_PACKED | RING_EVENT_IDX | RING_INDIRECT, "packed, indirect, event index");
+	test_followed(0);
+	test_followed(RING_PACKED | RING_EVENT_IDX | RING_INDIRECT);
 	test_malformed();
 	test_broken();
 	test_errors();

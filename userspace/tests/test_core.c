@@ -211,6 +211,23 @@ static void test_acpi_pm(void)
 	is(bus_read(&rig.board.pio, 0x604, 2), 5 << 10 | 1, "SLP_EN reads as zero");
 	board_reset(&rig.board);
 	ok(!rig.line[9], "reset lowers the line");
+
+	acpi_pm_event(pm, ACPI_PM_GPE_GENERATION);
+	ok(!rig.line[9], "a general-purpose event that is not enabled raises nothing");
+	is(bus_read(&rig.board.pio, 0x60c, 1), 1, "but its status is there");
+	bus_write(&rig.board.pio, 0x60d, 1, 0xff);
+	is(bus_read(&rig.board.pio, 0x60d, 1), 1, "events that exist can be enabled");
+	ok(rig.line[9], "then it raises the SCI");
+	bus_write(&rig.board.pio, 0x60c, 1, 0xfe);
+	ok(rig.line[9], "others are cleared without it");
+	bus_write(&rig.board.pio, 0x60c, 1, 1);
+	ok(!rig.line[9], "writing a one clears it");
+	acpi_pm_event(pm, ACPI_PM_GPE_GENERATION);
+	bus_write(&rig.board.pio, 0x60c, 2, 0x0001);
+	is(bus_read(&rig.board.pio, 0x60c, 2), 0, "both at once");
+	acpi_pm_event(pm, ACPI_PM_GPE_GENERATION);
+	board_reset(&rig.board);
+	is(bus_read(&rig.board.pio, 0x60c, 2), 0, "reset clears them");
 	rig_destroy(&rig);
 }
 

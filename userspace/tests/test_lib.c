@@ -134,11 +134,67 @@ static void test_vm(void)
 	is(fake.open_fds, 0, "all closed");
 }
 
+static void test_tracking(void)
+{
+	uint64_t bitmap[2] = { 2, 0 }, found = 0;
+	struct vireo *vireo;
+	struct vireo_vm *vm;
+
+	fake_reset();
+	vireo_open(NULL, &vireo);
+	vireo_vm_create(vireo, NULL, 0, &vm);
+	is(vireo_vm_set_tracking(vm, 3, 2, true), 0, "a region is followed");
+	ok(fake.tracking.slot == 3 && fake.tracking.consumer == 2 && fake.tracking.on == 1, "the one, by the one");
+	is(vireo_vm_set_tracking(vm, 3, 2, false), 0, "no more");
+	is(fake.tracking.on, 0, "so it was asked");
+	is(vireo_vm_get_dirty(vm, 3, 2, 128, 100, bitmap, &found), 0, "what was written");
+	ok(bitmap[0] == 3 && bitmap[1] == 1 && found == 2, "is added to the bitmap");
+	ok(fake.dirty_log.slot == 3 && fake.dirty_log.consumer == 2 && fake.dirty_log.first == 128 &&
+	   fake.dirty_log.pages == 100, "of these pages");
+	is(vireo_vm_get_dirty(vm, 3, 2, 0, 64, bitmap, NULL), 0, "also without the number");
+	found = 99;
+	is(vireo_vm_get_dirty(vm, 3, 2, 1, 64, bitmap, &found), -EINVAL, "refused");
+	is(found, 99, "nothing is told then");
+	is(vireo_vm_mark_dirty(vm, 0x1234, 77), 0, "a write of the launcher's");
+	ok(fake.dirty_range.gpa == 0x1234 && fake.dirty_range.bytes == 77, "is told of");
+	vireo_vm_destroy(vm);
+	vireo_close(vireo);
+}
+
+static void test_snapshots(void)
+{
+	struct vireo_snapshot result;
+	struct vireo *vireo;
+	struct vireo_vm *vm;
+	uint32_t id = 0;
+
+	fake_reset();
+	vireo_open(NULL, &vireo);
+	vireo_vm_create(vireo, NULL, 0, &vm);
+	is(vireo_vm_snapshot(vm, VIREO_SNAPSHOT_VERIFY, &id), 0, "a snapshot");
+	ok(id == 7 && fake.snapshot.flags == VIREO_SNAPSHOT_VERIFY, "has a number, and is as wanted");
+	is(vireo_vm_rollback(vm, id, &result), 0, "back to it");
+	ok(fake.snapshot_call == VIREO_ROLLBACK && result.pages == 5, "says how many pages that took");
+	is(vireo_vm_rollback(vm, 8, NULL), -ENOENT, "not to another one");
+	is(vireo_vm_drop_snapshot(vm, id), 0, "forgotten");
+	ok(fake.snapshot_call == VIREO_DROP_SNAPSHOT && fake.snapshot.id == 7, "that one");
+	is(vireo_vm_will_write(vm, 0x3000, 9), 0, "a write to come");
+	ok(fake.dirty_range.gpa == 0x3000 && fake.dirty_range.bytes == 9 &&
+	   fake.dirty_range.flags == VIREO_DIRTY_BEFORE, "is announced");
+	is(vireo_vm_mark_dirty(vm, 0x3000, 9), 0, "one that was");
+	is(fake.dirty_range.flags, 0, "is not");
+	is(fake.bad, 0, "no bad argument");
+	vireo_vm_destroy(vm);
+	vireo_close(vireo);
+}
+
 int main(void)
 {
 	test_blocks();
 	test_names();
 	test_open();
 	test_vm();
+	test_tracking();
+	test_snapshots();
 	return tap_done();
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "follow.h"
 #include "rig.h"
 #include "ring.h"
 #include "tap.h"
@@ -376,6 +377,29 @@ static void test_receive(unsigned int flags)
 	arrive(make_frame(frame, 100, 5), NET_HEADER_BYTES + 100);
 	ok(used(0, &len) && len == NET_HEADER_BYTES + 100, "a frame after it");
 	ok(!memcmp(data + at[4] + 12, frame + 12, 100), "in the buffer that is next");
+	teardown();
+}
+
+/* Who follows memory is told of frames, of those too that nobody wanted, and of the ring. */
+static void test_followed(unsigned int flags)
+{
+	static uint8_t frame[NET_HEADER_BYTES + 3000];
+	uint64_t at = 0;
+	unsigned int i;
+	uint32_t len;
+
+	setup(BASE, flags, false);
+	for (i = 0; i < 3; i++)
+		at = give(0, 2048);
+	follow_begin(&rig.memory);
+	arrive(make_frame(frame, 3000, 9), sizeof(frame));
+	ok(used(0, &len) && used(0, &len), "a frame in two buffers");
+	/* Too short to be one: nobody gets it, but the third buffer has it. */
+	arrive(frame, NET_HEADER_BYTES + 13);
+	until(__atomic_load_n(&data[at + NET_HEADER_BYTES + 12], __ATOMIC_ACQUIRE) != 0xee);
+	dev->class->stop(dev);
+	is(follow_end(&rig.memory, NULL), 0, "is told to a follower");
+	is(dev->class->start(dev), 0, "start again");
 	teardown();
 }
 
@@ -791,6 +815,8 @@ int main(void)
 	test_receive(RING_EVENT_IDX);
 	test_receive(RING_PACKED);
 	test_receive(RING_PACKED | RING_EVENT_IDX);
+	test_followed(0);
+	test_followed(RING_PACKED | RING_EVENT_IDX);
 	test_whole_buffers();
 	test_control();
 	test_pairs();

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "follow.h"
 #include "ring.h"
 #include "tap.h"
 #include "../vireo/util.h"
@@ -546,6 +547,52 @@ static void test_stage(bool packed)
 	ok(!ring_get_used(&ring, &id, &len), "and there is no more");
 }
 
+/* Who follows memory is told of all that the device writes, also to segments that it has narrowed. */
+static void test_followed(unsigned int flags)
+{
+	struct ring_buf buf[3] = { { DATA, 64, false }, { DATA + 0x10000, 0x3000, true }, { DATA + 0x20800, 0x800, true } };
+	unsigned int i, n, told, missed = 0, most = 0;
+	struct virtq_chain chain[2];
+	uint16_t id;
+	uint32_t len;
+
+	begin(SIZE, flags);
+	for (i = 0; i < 40; i++) {
+		for (n = 0; n < 2; n++)
+			if (ring_add(&ring, buf, 3, flags & RING_INDIRECT) < 0)
+				abort();
+		for (n = 0; n < 2; n++) {
+			chain[n] = empty();
+			if (virtq_pop(&queue, &chain[n]) != 1)
+				abort();
+		}
+		follow_begin(&memory);
+		virtq_want_kicks(&queue, i & 1);
+		missed += follow_end(&memory, NULL);
+		follow_begin(&memory);
+		for (n = 0; n < 2; n++) {
+			struct iovec *write = iov + 1;
+
+			memset(memory_ptr(&memory, buf[1].gpa, buf[1].len), (int)(2 * i + n), buf[1].len);
+			memset(memory_ptr(&memory, buf[2].gpa, buf[2].len), (int)(2 * i + n), buf[2].len);
+			write[0] = (struct iovec){ memory_ptr(&memory, buf[1].gpa + 0x2000, 0x1000), 0x1000 };
+			write[1] = (struct iovec){ memory_ptr(&memory, buf[2].gpa, 0x7ff), 0x7ff };
+			virtq_stage(&queue, &chain[n], 1000 + i, n);
+		}
+		virtq_publish(&queue, 2);
+		missed += follow_end(&memory, &told);
+		follow_begin(&memory);
+		virtq_want_kicks(&queue, !(i & 1));
+		missed += follow_end(&memory, NULL);
+		most = told > most ? told : most;
+		for (n = 0; n < 2; n++)
+			if (!ring_get_used(&ring, &id, &len))
+				abort();
+	}
+	is(missed, 0, "%s, %x: a follower is told of everything", format_name[flags & 1], flags);
+	ok(most < 40, "and of little else: %u pages", most);
+}
+
 /* Chains that are in flight move to another launcher. */
 static void test_reload(bool packed)
 {
@@ -707,6 +754,8 @@ int main(void)
 		test_wrap(flags);
 		test_stage(flags & 1);
 	}
+	for (flags = 0; flags < 8; flags++)
+		test_followed(flags);
 	test_reload(false);
 	test_reload(true);
 	test_race(0);

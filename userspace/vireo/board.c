@@ -121,6 +121,26 @@ static unsigned int instance_of(const struct board *board, const struct device *
 }
 
 /**
+ * board_busy() - whether the state of a device cannot be saved now
+ * @board: the board, stopped and locked
+ *
+ * Return: why, a sentence; NULL: it can.
+ */
+const char *board_busy(struct board *board)
+{
+	const struct device_state *state;
+	struct device *device;
+	const char *why = NULL;
+
+	for (device = board->devices; device && !why; device = device->next) {
+		state = device->ops->state;
+		if (state && state->busy)
+			why = state->busy(device);
+	}
+	return why;
+}
+
+/**
  * board_save() - append the state of all devices
  * @board: the board, stopped and locked
  * @out: the blocks; its error says when that went wrong

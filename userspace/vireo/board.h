@@ -128,6 +128,7 @@ void board_plug(struct board *board, struct device *device, const char *name,
 void board_reset(struct board *board);
 void board_stop(struct board *board);
 void board_start(struct board *board);
+const char *board_busy(struct board *board);
 void board_save(struct board *board, struct state_buffer *out);
 int board_load(struct board *board, const void *data, size_t len);
 void board_request(struct board *board, enum board_request request, int status);

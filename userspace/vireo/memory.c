@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "memory.h"
 #include "util.h"
@@ -140,6 +143,7 @@ void memory_clear(struct guest_memory *memory)
 		if (memory->page != PAGE_BYTES || madvise(piece->hva, piece->bytes, MADV_DONTNEED))
 			memset(piece->hva, 0, piece->bytes);
 	}
+	memory_tell_all(memory);
 }
 
 /**
@@ -157,6 +161,7 @@ uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t l
 
 	if (from >= to || madvise((void *)(uintptr_t)from, to - from, MADV_DONTNEED))
 		return 0;
+	memory_written(memory, (void *)(uintptr_t)from, to - from);
 	return to - from;
 }
 
@@ -226,6 +231,7 @@ int memory_write(struct guest_memory *memory, uint64_t gpa, const void *from, ui
 		return -EFAULT;
 	if (len)
 		memcpy(to, from, len);
+	memory_written(memory, to, len);
 	return 0;
 }
 
@@ -265,5 +271,131 @@ int memory_zero(struct guest_memory *memory, uint64_t gpa, uint64_t len)
 		return -EFAULT;
 	if (len)
 		memset(to, 0, len);
+	memory_written(memory, to, len);
 	return 0;
+}
+
+static const struct memory_piece *piece_of(const struct guest_memory *memory, const void *hva)
+{
+	const uint8_t *at = hva;
+	unsigned int i;
+
+	for (i = 0; i < memory->nr; i++)
+		if (at >= memory->piece[i].hva && at < memory->piece[i].hva + memory->piece[i].bytes)
+			return &memory->piece[i];
+	return NULL;
+}
+
+/**
+ * memory_gpa() - what an address of the launcher is for the guest
+ * @memory: the memory
+ * @hva: the address
+ *
+ * Return: the guest-physical address; UINT64_MAX: it is not guest memory.
+ */
+uint64_t memory_gpa(const struct guest_memory *memory, const void *hva)
+{
+	const struct memory_piece *piece = piece_of(memory, hva);
+
+	return piece ? piece->gpa + (uint64_t)((const uint8_t *)hva - piece->hva) : UINT64_MAX;
+}
+
+/**
+ * memory_follow() - from now on @memory->written() is told what the launcher writes
+ * @memory: the memory; @written is set
+ *
+ * What was written before is in memory for all to see when this returns: a copy that begins then misses nothing.
+ *
+ * Return: 0, or a negative errno: the host cannot order the writes of other threads.
+ */
+int memory_follow(struct guest_memory *memory)
+{
+	__atomic_fetch_add(&memory->followers, 1, __ATOMIC_SEQ_CST);
+	/*
+	 * Another thread writes, then looks at @followers. After this barrier, in each of them, it either sees
+	 * the new value or its writes are visible. So those threads need no barrier of their own.
+	 */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ||
+	    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)) {
+		int r = -errno;
+
+		memory_unfollow(memory);
+		return r;
+	}
+	return 0;
+}
+
+/**
+ * memory_unfollow() - one of those who follow needs to hear no more
+ * @memory: the memory
+ */
+void memory_unfollow(struct guest_memory *memory)
+{
+	__atomic_fetch_sub(&memory->followers, 1, __ATOMIC_SEQ_CST);
+}
+
+/**
+ * memory_tell() - tell those who follow of a range
+ * @memory: the memory
+ * @hva: where it begins
+ * @len: its length; what is outside the piece of memory where it begins is left out
+ */
+void memory_tell(const struct guest_memory *memory, const void *hva, uint64_t len)
+{
+	const struct memory_piece *piece = piece_of(memory, hva);
+	uint64_t offset;
+
+	if (!piece || !len || !memory->written)
+		return;
+	offset = (uint64_t)((const uint8_t *)hva - piece->hva);
+	if (len > piece->bytes - offset)
+		len = piece->bytes - offset;
+	memory->written(memory->opaque, piece->gpa + offset, len);
+}
+
+/**
+ * memory_tell_all() - everything may have changed
+ * @memory: the memory
+ */
+void memory_tell_all(const struct guest_memory *memory)
+{
+	unsigned int i;
+
+	for (i = 0; i < memory->nr; i++)
+		memory_written(memory, memory->piece[i].hva, memory->piece[i].bytes);
+}
+
+/**
+ * memory_tell_segments() - segments were written to
+ * @memory: the memory
+ * @iov: they
+ * @nr: how many
+ * @beside: bytes before and behind each that may have been written too
+ *
+ * Segments that are neighbours, or on the same page, are told of together.
+ */
+void memory_tell_segments(const struct guest_memory *memory, const struct iovec *iov, unsigned int nr, uint64_t beside)
+{
+	uintptr_t from = 0, to = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct memory_piece *piece = piece_of(memory, iov[i].iov_base);
+		uintptr_t base = (uintptr_t)iov[i].iov_base, first, last;
+		uint64_t before;
+
+		if (!piece)
+			continue;
+		before = base - (uintptr_t)piece->hva;
+		first = ALIGN_DOWN(base - (before < beside ? before : beside), PAGE_BYTES);
+		last = ALIGN_UP(base + iov[i].iov_len + beside, PAGE_BYTES);
+		if (first < from || first > to) {
+			memory_tell(memory, (void *)from, to - from);
+			from = first;
+			to = last;
+		} else if (last > to) {
+			to = last;
+		}
+	}
+	memory_tell(memory, (void *)from, to - from);
 }

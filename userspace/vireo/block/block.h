@@ -143,6 +143,17 @@ static inline void block_wait(struct block_io *io)
 	io->block->ops->wait(io);
 }
 
+/*
+ * A machine that moves has its images open in two launchers for a time, of which one owns them. From block_lock_later() on
+ * images are opened without a lock; block_lock_all() takes those of all that are open, and says what is wrong: 0, or -EBUSY with none
+ * taken. block_unlock_all() writes out what is cached, and gives them back. Nothing is in flight meanwhile.
+ */
+void block_lock_later(void);
+int block_lock_all(void);
+void block_unlock_all(void);
+/* In a child, after a fork: what is open is the parent's. */
+void block_forget(void);
+
 /* The kinds; block_open() chooses */
 int block_file_open(const struct block_options *options, struct block **out);
 int block_nbd_open(const struct block_options *options, struct block **out);

@@ -50,6 +50,8 @@ enum write_way {
  * @memory_align: that O_DIRECT wants of addresses, less 1
  * @write_way: see there
  * @no_zero_range: the file system cannot zero a range; found out by trying
+ * @path: for messages
+ * @next: the list of all that are open
  */
 struct file {
 	struct block block;
@@ -59,7 +61,13 @@ struct file {
 	uint32_t memory_align;
 	enum write_way write_way;
 	bool no_zero_range;
+	const char *path;
+	struct file *next;
 };
+
+/* All that are open, and whether they are locked. The main thread opens and closes; the locks change hands while that waits. */
+static struct file *files;
+static bool unlocked;
 
 /**
  * struct file_io - a thread's ring
@@ -386,6 +394,8 @@ static int make_ring(struct io_uring *ring)
 		params = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE, .cq_entries = RING_RESULTS };
 		r = io_uring_queue_init_params(RING_ENTRIES, ring, &params);
 	}
+	if (!r)
+		r = io_uring_ring_dontfork(ring);
 	if (r == -ENOSYS)
 		report_error("disk: the host's kernel has no io_uring");
 	else if (r == -EPERM || r == -EACCES)
@@ -441,7 +451,14 @@ static int file_attach(struct block *block, const int *events, unsigned int nr_e
 static void file_close(struct block *block)
 {
 	struct file *file = container_of(block, struct file, block);
+	struct file **at;
 
+	for (at = &files; *at; at = &(*at)->next) {
+		if (*at == file) {
+			*at = file->next;
+			break;
+		}
+	}
 	close(file->fd);
 	free(file);
 }
@@ -524,6 +541,67 @@ static int lock(struct file *file, const char *path)
 	return 0;
 }
 
+static void unlock(struct file *file)
+{
+	struct flock range = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(file->fd, F_OFD_SETLK, &range);
+}
+
+/**
+ * block_lock_later() - images are opened without a lock from now on
+ */
+void block_lock_later(void)
+{
+	unlocked = true;
+}
+
+/**
+ * block_lock_all() - lock all images that are open
+ *
+ * Return: 0; -EBUSY, with a message and no lock taken: somebody else uses one.
+ */
+int block_lock_all(void)
+{
+	struct file *file, *other;
+	int r;
+
+	for (file = files; file; file = file->next) {
+		r = lock(file, file->path);
+		if (!r)
+			continue;
+		for (other = files; other != file; other = other->next)
+			unlock(other);
+		return r;
+	}
+	unlocked = false;
+	return 0;
+}
+
+/**
+ * block_forget() - in a child: the images, and their locks, are another process's
+ */
+void block_forget(void)
+{
+	files = NULL;
+	unlocked = false;
+}
+
+/**
+ * block_unlock_all() - give all images up
+ */
+void block_unlock_all(void)
+{
+	struct file *file;
+
+	for (file = files; file; file = file->next) {
+		if (!file->block.read_only && fdatasync(file->fd))
+			report_note("disk: %s: what is cached cannot be written: %s", file->path, strerror(errno));
+		unlock(file);
+	}
+	unlocked = true;
+}
+
 static int open_image(const struct block_options *options, struct file *file)
 {
 	int flags = O_CLOEXEC | (options->read_only ? O_RDONLY : O_RDWR) | (file->direct ? O_DIRECT : 0);
@@ -603,7 +681,10 @@ int block_file_open(const struct block_options *options, struct block **out)
 		free(file);
 		return r;
 	}
-	r = lock(file, path);
+	file->path = path;
+	file->next = files;
+	files = file;
+	r = unlocked ? 0 : lock(file, path);
 	if (!r && file->device) {
 		r = device_geometry(file, path);
 	} else if (!r) {

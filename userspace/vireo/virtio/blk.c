@@ -748,12 +748,25 @@ static const struct state_field blk_fields[] = {
 	STATE_END
 };
 
+/* Their chains have left the ring, and nobody would know of them. */
+static const char *state_busy(void *device)
+{
+	const struct blk *blk = device;
+	unsigned int i;
+
+	for (i = 0; i < blk->virtio.nr_queues; i++)
+		if (blk->queue[i].held)
+			return "requests of a disk wait for room on the host's disk: make some, and resume the machine first";
+	return NULL;
+}
+
 static const struct device_state blk_state = {
 	.version = 1,
 	.bytes = sizeof(struct blk),
 	.fields = blk_fields,
 	.check = state_check,
 	.load = state_load_done,
+	.busy = state_busy,
 };
 
 static const struct virtio_class blk_class = {

@@ -82,10 +82,14 @@ static bool all_taken(const struct net_pair *pair)
 /* The first buffers hold a frame of @bytes: they are the driver's now. */
 static void hand_over(struct net_pair *pair, size_t bytes)
 {
-	unsigned int n = 0, segments = 0;
-	uint16_t count;
+	unsigned int n, segments = 0;
+	uint16_t count = 0;
+	size_t left = bytes;
 
-	for (; bytes; n++) {
+	for (; left; count++)
+		left -= left < pair->chain[count].write_bytes ? left : pair->chain[count].write_bytes;
+	iov_write(pair->iov, pair->nr_iov, offsetof(struct virtio_net_hdr_v1, num_buffers), &count, sizeof(count));
+	for (n = 0; bytes; n++) {
 		struct virtq_chain *chain = &pair->chain[n];
 		size_t part = bytes < chain->write_bytes ? bytes : chain->write_bytes;
 
@@ -94,8 +98,6 @@ static void hand_over(struct net_pair *pair, size_t bytes)
 		pair->room -= chain->write_bytes;
 		bytes -= part;
 	}
-	count = (uint16_t)n;
-	iov_write(pair->iov, pair->nr_iov, offsetof(struct virtio_net_hdr_v1, num_buffers), &count, sizeof(count));
 	virtq_publish(&pair->rx->vq, n);
 	pair->rx_used = true;
 	pair->nr_chains -= n;
@@ -103,6 +105,8 @@ static void hand_over(struct net_pair *pair, size_t bytes)
 	if (pair->nr_chains) {
 		memmove(pair->chain, pair->chain + n, pair->nr_chains * sizeof(pair->chain[0]));
 		memmove(pair->iov, pair->iov + segments, pair->nr_iov * sizeof(pair->iov[0]));
+		for (n = 0; n < pair->nr_chains; n++)
+			pair->chain[n].iov -= segments;
 	}
 	if (n > 1)
 		pair->large = LARGE_FRAMES;
@@ -462,8 +466,13 @@ void net_pair_stop(struct net_pair *pair)
 	pthread_join(pair->thread, NULL);
 	close(pair->epoll);
 	pair->running = false;
-	while (pair->nr_chains)
-		virtq_unpop(&pair->rx->vq, &pair->chain[--pair->nr_chains]);
+	while (pair->nr_chains) {
+		struct virtq_chain *chain = &pair->chain[--pair->nr_chains];
+
+		/* Frames that nobody wanted may be in it. */
+		virtq_written(&pair->rx->vq, chain);
+		virtq_unpop(&pair->rx->vq, chain);
+	}
 	pair->nr_iov = 0;
 	pair->room = 0;
 	pair->held = 0;

@@ -452,16 +452,7 @@ void virtq_unpop(struct virtq *queue, const struct virtq_chain *chain)
  */
 uint64_t virtq_gpa(const struct virtq *queue, const struct iovec *segment)
 {
-	const uint8_t *at = segment->iov_base;
-	unsigned int i;
-
-	for (i = 0; i < queue->memory->nr; i++) {
-		const struct memory_piece *piece = &queue->memory->piece[i];
-
-		if (at >= piece->hva && at < piece->hva + piece->bytes)
-			return piece->gpa + (uint64_t)(at - piece->hva);
-	}
-	return UINT64_MAX;
+	return memory_gpa(queue->memory, segment->iov_base);
 }
 
 /**
@@ -507,6 +498,40 @@ static uint16_t packed_used_flags(uint16_t position, uint32_t written)
 }
 
 /**
+ * virtq_written() - those who follow memory shall hear that a chain was written to
+ * @queue: the queue
+ * @chain: the chain, whose segments the device may have narrowed
+ *
+ * virtq_stage() and virtq_push() do so.
+ */
+void virtq_written(const struct virtq *queue, const struct virtq_chain *chain)
+{
+	uint64_t narrowed = chain->write_bytes;
+	const struct iovec *iov;
+	unsigned int i;
+
+	if (!queue->memory || !chain->nr_write || !memory_is_followed(queue->memory))
+		return;
+	iov = chain->iov + chain->nr_read;
+	for (i = 0; i < chain->nr_write; i++)
+		narrowed -= iov[i].iov_len < narrowed ? iov[i].iov_len : narrowed;
+	memory_tell_segments(queue->memory, iov, chain->nr_write, narrowed);
+}
+
+/* @count elements from @first on, in a ring that has @size */
+static void elements_written(const struct virtq *queue, const void *ring, size_t element, unsigned int first,
+			     unsigned int count)
+{
+	unsigned int size = queue->layout.size;
+
+	if (first + count > size) {
+		first = 0;
+		count = size;
+	}
+	memory_written(queue->memory, (const uint8_t *)ring + first * element, count * element);
+}
+
+/**
  * virtq_stage() - prepare to give back one of several chains
  * @queue: the queue
  * @chain: the chain
@@ -515,6 +540,7 @@ static uint16_t packed_used_flags(uint16_t position, uint32_t written)
  */
 void virtq_stage(struct virtq *queue, const struct virtq_chain *chain, uint32_t written, unsigned int index)
 {
+	virtq_written(queue, chain);
 	if (!queue->desc)
 		return;
 	if (queue->layout.packed) {
@@ -558,6 +584,7 @@ void virtq_publish(struct virtq *queue, unsigned int count)
 		if (packed_distance(queue, queue->at.signalled, queue->at.used) + queue->staged >=
 		    2U * queue->layout.size)
 			queue->at.signalled_valid = false;
+		elements_written(queue, queue->desc, sizeof(*first), queue->at.used & ~WRAP, queue->staged);
 		queue->at.used = packed_add(queue, queue->at.used, queue->staged);
 		queue->in_flight -= queue->staged;
 	} else {
@@ -568,6 +595,9 @@ void virtq_publish(struct virtq *queue, unsigned int count)
 		queue->at.used += (uint16_t)count;
 		queue->in_flight -= count;
 		__atomic_store_n(&used->idx, queue->at.used, __ATOMIC_RELEASE);
+		memory_written(queue->memory, &used->idx, sizeof(used->idx));
+		elements_written(queue, used->ring, sizeof(used->ring[0]),
+				 (queue->at.used - count) & (queue->layout.size - 1U), count);
 	}
 }
 
@@ -634,6 +664,18 @@ bool virtq_should_notify(struct virtq *queue)
 	return split_should_notify(queue, old, valid);
 }
 
+static void set_half(const struct virtq *queue, uint16_t *at, uint16_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELAXED);
+	memory_written(queue->memory, at, sizeof(*at));
+}
+
+static void set_word(const struct virtq *queue, uint32_t value)
+{
+	__atomic_store_n((uint32_t *)queue->device, value, __ATOMIC_RELAXED);
+	memory_written(queue->memory, queue->device, sizeof(value));
+}
+
 /**
  * virtq_want_kicks() - tell the driver whether to notify of new chains
  * @queue: the queue
@@ -655,18 +697,17 @@ bool virtq_want_kicks(struct virtq *queue, bool wanted)
 		if (wanted && event_idx)
 			word |= queue->at.avail;
 		if (wanted != queue->kicks || (wanted && event_idx))
-			__atomic_store_n((uint32_t *)queue->device, word, __ATOMIC_RELAXED);
+			set_word(queue, word);
 	} else if (event_idx) {
 		struct used_ring *used = queue->device;
 
 		/* To want none, leave the event behind. */
 		if (wanted)
-			__atomic_store_n((uint16_t *)&used->ring[queue->layout.size], queue->at.avail,
-					 __ATOMIC_RELAXED);
+			set_half(queue, (uint16_t *)&used->ring[queue->layout.size], queue->at.avail);
 	} else if (wanted != queue->kicks) {
 		struct used_ring *used = queue->device;
 
-		__atomic_store_n(&used->flags, wanted ? 0 : USED_NO_NOTIFY, __ATOMIC_RELAXED);
+		set_half(queue, &used->flags, wanted ? 0 : USED_NO_NOTIFY);
 	}
 	queue->kicks = wanted;
 	if (!wanted)

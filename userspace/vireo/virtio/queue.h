@@ -129,6 +129,8 @@ void virtq_push(struct virtq *queue, const struct virtq_chain *chain, uint32_t w
 /* Several, seen by the driver at once: stage all, then publish (VIRTIO_NET_F_MRG_RXBUF) */
 void virtq_stage(struct virtq *queue, const struct virtq_chain *chain, uint32_t written, unsigned int index);
 void virtq_publish(struct virtq *queue, unsigned int count);
+/* A chain was written to and is not given back now: for those who follow memory */
+void virtq_written(const struct virtq *queue, const struct virtq_chain *chain);
 /* After pushes: does the driver want a notification? */
 bool virtq_should_notify(struct virtq *queue);
 /*
