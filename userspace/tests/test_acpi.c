@@ -118,6 +118,9 @@ static void test_tables(void)
 	is(get_le32(fadt + 56), 0x600, "PM1a event block");
 	is(get_le32(fadt + 64), 0x604, "PM1a control block");
 	is(get_le32(fadt + 76), 0x608, "PM timer");
+	is(get_le32(fadt + 80), 0x60c, "general-purpose events");
+	is(fadt[92], 2, "a byte of status, one of enables");
+	is(get_le64(fadt + 220 + 4), 0x60c, "the same in the other field");
 	is(get_le16(fadt + 46), 9, "SCI");
 	is(get_le64(fadt + 120), 0xcf9, "reset register");
 	is(fadt[128], 6, "reset value");
@@ -177,6 +180,13 @@ static void test_aml(void)
 	aml.len = 0;
 	aml_name(&aml, "AB");
 	is(memcmp(bytes, "\010AB__", 5), 0, "names are filled up");
+	aml.len = 0;
+	aml_notify(&aml, "\\_SB.VGEN", 0x80);
+	is(memcmp(bytes, "\x86\\\x2e_SB_VGEN\x0a\x80", 13), 0, "Notify, with a path");
+	aml.len = 0;
+	mark = aml_begin_method(&aml, "_E00");
+	aml_end(&aml, mark);
+	is(memcmp(bytes, "\x14\x88\0\0_E00\0", 9), 0, "an empty method");
 	aml.len = 0;
 	mark = aml_begin_package(&aml, 3);
 	aml_end(&aml, mark);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "follow.h"
 #include "rig.h"
 #include "tap.h"
 #include "../vireo/util.h"
@@ -90,6 +91,10 @@ static void test_dma(void)
 	is(dma(0x20 << 16 | 8 | 2, 5, 0x5000, REQUEST), 0, "select and read");
 	memory_read(&rig.memory, 0x5000, text, 6);
 	is(strcmp(text, "hello"), 0, "the content");
+	memory_write(&rig.memory, 0x5ffe, "    ", 4);
+	follow_begin(&rig.memory);
+	is(dma(0x20 << 16 | 8 | 2, 5, 0x5ffe, REQUEST), 0, "across two pages");
+	is(follow_end(&rig.memory, NULL), 0, "which is told to a follower");
 	is(dma(0x20 << 16 | 8 | 4, 2, 0, REQUEST), 0, "select and skip");
 	is(dma(2, 6, 0x5000, REQUEST), 0, "read on, beyond the end");
 	memory_read(&rig.memory, 0x5000, text, 6);

@@ -229,6 +229,30 @@ int client_request(struct client_link *link, json_t *request, json_t **result)
 }
 
 /**
+ * client_wait_end() - wait until a machine has ended
+ * @link: a connection that gets events; at its end afterwards
+ *
+ * That is so when its last event has come, or its launcher is gone.
+ */
+void client_wait_end(struct client_link *link)
+{
+	const char *name;
+	json_t *object;
+	bool ended;
+
+	do {
+		object = client_receive(link, CLIENT_FOREVER, NULL);
+		name = object ? json_string_value(json_object_get(object, "event")) : NULL;
+		ended = !object || (name && !strcmp(name, "stopped"));
+		if (object)
+			json_decref(object);
+	} while (!ended);
+	/* It closes the connection when the name is free again. */
+	while ((object = client_receive(link, CLIENT_FOREVER, NULL)))
+		json_decref(object);
+}
+
+/**
  * client_command() - connect, one request without members
  * @name: the machine
  * @command: the request

@@ -29,6 +29,8 @@ int client_send(struct client_link *link, const char *text);
 json_t *client_receive(struct client_link *link, int timeout_ms, bool *timed_out);
 /* Send a request and wait for its reply: 0 and the result, or an exit status */
 int client_request(struct client_link *link, json_t *request, json_t **result);
+/* Of a connection that gets events: all of them, to its end */
+void client_wait_end(struct client_link *link);
 /* Connect, one request without members, done */
 int client_command(const char *name, const char *command);
 

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "config_file.h"
+#include "description.h"
 #include "machine.h"
 #include "option.h"
 #include "params.h"
@@ -403,16 +404,11 @@ static int set_from_file(struct machine_config *config, const struct option *all
 	return set_option(config, option->val, entry->value);
 }
 
-static int read_config(struct machine_config *config, const struct option *all, struct config_file *file,
-		       const char *path)
+static int set_entries(struct machine_config *config, const struct option *all, const struct config_file *file)
 {
 	unsigned int i;
 	int r = 0;
 
-	if (file->entry)
-		return usage("there is one configuration only", path);
-	if (config_file_read(file, path))
-		return EXIT_USAGE;
 	config->from_file = true;
 	for (i = 0; i < file->nr && !r; i++) {
 		report_where(file->entry[i].where);
@@ -421,6 +417,16 @@ static int read_config(struct machine_config *config, const struct option *all, 
 	}
 	config->from_file = false;
 	return r;
+}
+
+static int read_config(struct machine_config *config, const struct option *all, struct config_file *file,
+		       const char *path)
+{
+	if (file->entry)
+		return usage("there is one configuration only", path);
+	if (config_file_read(file, path))
+		return EXIT_USAGE;
+	return set_entries(config, all, file);
 }
 
 /* First the file, wherever it is named, then what was typed: that has the last word. */
@@ -442,6 +448,16 @@ static int parse_options(struct machine_config *config, const struct option *all
 	return r;
 }
 
+/* What only all options together tell. */
+static int check_config(const struct machine_config *config)
+{
+	if (!config->kernel)
+		return usage("no kernel to boot: --kernel FILE is needed", NULL);
+	if (config->huge_page && config->memory & (config->huge_page - 1))
+		return usage("the memory's size has to be a multiple of the huge pages'", "--hugepages");
+	return 0;
+}
+
 static int parse(struct machine_config *config, struct config_file *file, int argc, char **argv)
 {
 	struct option *all = make_options();
@@ -457,14 +473,88 @@ static int parse(struct machine_config *config, struct config_file *file, int ar
 		return r;
 	if (optind < argc)
 		return usage("not an option", argv[optind]);
-	if (!config->kernel)
-		return usage("no kernel to boot: --kernel FILE is needed", NULL);
-	if (config->huge_page && config->memory & (config->huge_page - 1))
-		return usage("the memory's size has to be a multiple of the huge pages'", "--hugepages");
-	return 0;
+	return check_config(config);
 }
 
-static void free_devices(struct machine_config *config)
+/* What a machine is like of which nothing is said. */
+static const struct machine_config defaults = {
+	.memory = MEMORY_DEFAULT,
+	.cpus = 1,
+	.cmdline = CMDLINE_DEFAULT,
+	.debug_exit = DEBUG_EXIT_PORT,
+	.debug_console = -1,
+	.paravirt = PARAVIRT_ALL,
+};
+
+/**
+ * description_parse() - what a description says of a machine
+ * @config: to be filled; points into @file
+ * @file: to be filled
+ * @where: where the description comes from, for messages
+ * @description: what description_make() has made, or somebody else
+ *
+ * Return: 0, or the exit status, with a message; description_free() in either case.
+ */
+int description_parse(struct machine_config *config, struct config_file *file, const char *where,
+		      json_t *description)
+{
+	struct option *all;
+	json_t *object;
+	size_t i;
+	int r;
+
+	*config = defaults;
+	memset(file, 0, sizeof(*file));
+	if (!json_is_array(description)) {
+		report_error("%s: the description of the machine is not a list", where);
+		return EXIT_USAGE;
+	}
+	json_array_foreach(description, i, object) {
+		if (!json_is_object(object)) {
+			report_error("%s: the description of the machine has something else than objects", where);
+			return EXIT_USAGE;
+		}
+		r = config_file_add(file, where, object);
+		if (r == -ENOMEM)
+			report_error("no memory for the machine");
+		if (r)
+			return EXIT_USAGE;
+	}
+	all = make_options();
+	if (!all) {
+		report_error("no memory for the machine");
+		return EXIT_FAULT;
+	}
+	r = set_entries(config, all, file);
+	free(all);
+	return r ? r : check_config(config);
+}
+
+/**
+ * description_options() - what options of "vireo run" say of a machine
+ * @config: to be filled; points into @file and @argv
+ * @file: to be filled
+ * @argc: as of main()
+ * @argv: as of main(); argv[0] does not count
+ *
+ * Return: 0, or the exit status, with a message; description_free() in either case.
+ */
+int description_options(struct machine_config *config, struct config_file *file, int argc, char **argv)
+{
+	int r;
+
+	*config = defaults;
+	memset(file, 0, sizeof(*file));
+	r = parse(config, file, argc, argv);
+	return r == HELP ? usage("an option of \"vireo run\" alone", "--help") : r;
+}
+
+/**
+ * description_free() - forget what description_parse() has made
+ * @config: not in use any more
+ * @file: likewise
+ */
+void description_free(struct machine_config *config, struct config_file *file)
 {
 	unsigned int i;
 
@@ -472,18 +562,13 @@ static void free_devices(struct machine_config *config)
 		params_free(config->device[i].params);
 		free(config->device[i].params);
 	}
+	config->nr_devices = 0;
+	config_file_free(file);
 }
 
 static int run(int argc, char **argv)
 {
-	struct machine_config config = {
-		.memory = MEMORY_DEFAULT,
-		.cpus = 1,
-		.cmdline = CMDLINE_DEFAULT,
-		.debug_exit = DEBUG_EXIT_PORT,
-		.debug_console = -1,
-		.paravirt = PARAVIRT_ALL,
-	};
+	struct machine_config config = defaults;
 	struct config_file file = { 0 };
 	int r = parse(&config, &file, argc, argv);
 
@@ -491,8 +576,7 @@ static int run(int argc, char **argv)
 		r = machine_run(&config);
 	else if (r == HELP)
 		r = help();
-	free_devices(&config);
-	config_file_free(&file);
+	description_free(&config, &file);
 	return r;
 }
 

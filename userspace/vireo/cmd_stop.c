@@ -19,25 +19,6 @@ static const char help_text[] =
 "  --hard       end it at once\n"
 "  --help       this text\n";
 
-/* The machine has ended when its last event has come, or its launcher is gone. */
-static void wait_end(struct client_link *link)
-{
-	const char *name;
-	json_t *object;
-	bool ended;
-
-	do {
-		object = client_receive(link, CLIENT_FOREVER, NULL);
-		name = object ? json_string_value(json_object_get(object, "event")) : NULL;
-		ended = !object || (name && !strcmp(name, "stopped"));
-		if (object)
-			json_decref(object);
-	} while (!ended);
-	/* It closes the connection when the name is free again. */
-	while ((object = client_receive(link, CLIENT_FOREVER, NULL)))
-		json_decref(object);
-}
-
 static int stop(const char *name, bool hard, uint64_t timeout)
 {
 	struct client_link link;
@@ -57,7 +38,7 @@ static int stop(const char *name, bool hard, uint64_t timeout)
 	else
 		json_decref(request);
 	if (!r)
-		wait_end(&link);
+		client_wait_end(&link);
 	client_disconnect(&link);
 	return r;
 }

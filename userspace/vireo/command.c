@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "rundir.h"
 #include "util.h"
 
 #define OPTIONS_MAX	8
@@ -25,6 +26,23 @@ int command_seconds(const char *text, void *out)
 		return 0;
 	report_error("%s: not a number of seconds", text);
 	return -EINVAL;
+}
+
+/**
+ * command_machine_name() - a name that a new machine can have, for struct command_option
+ * @text: what was typed
+ * @out: const char *
+ *
+ * Return: 0, or -EINVAL with a message.
+ */
+int command_machine_name(const char *text, void *out)
+{
+	if (!rundir_name_valid(text)) {
+		report_error("%s: a name has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"", text);
+		return -EINVAL;
+	}
+	*(const char **)out = text;
+	return 0;
 }
 
 static int set(const struct command_option *option)

@@ -21,7 +21,7 @@
  * struct reading - a file that is being read
  * @file: what comes of it
  * @path: its path
- * @text: its content
+ * @text: its content; NULL: there are no lines to tell of
  */
 struct reading {
 	struct config_file *file;
@@ -86,6 +86,10 @@ static unsigned int line_of(const char *text, const char *key, unsigned int elem
 
 static int wrong(const struct reading *reading, const char *key, unsigned int element, const char *why)
 {
+	if (!reading->text) {
+		report_error("%s: \"%s\": %s", reading->path, key, why);
+		return -EINVAL;
+	}
 	report_error("%s:%u: \"%s\": %s", reading->path, line_of(reading->text, key, element), key, why);
 	return -EINVAL;
 }
@@ -177,7 +181,9 @@ static int add_entry(struct reading *reading, const char *key, char *value, unsi
 	entry->value = value;
 	entry->in_list = in_list;
 	entry->object = object;
-	if (asprintf(&entry->where, "%s:%u", reading->path, line_of(reading->text, key, element)) < 0)
+	if (!reading->text)
+		entry->where = strdup(reading->path);
+	else if (asprintf(&entry->where, "%s:%u", reading->path, line_of(reading->text, key, element)) < 0)
 		entry->where = NULL;
 	return entry->name && entry->where ? 0 : -ENOMEM;
 }
@@ -269,6 +275,42 @@ static int read_text(struct reading *reading)
 	return 0;
 }
 
+static int parse(struct reading *reading)
+{
+	json_error_t where;
+	json_t *object;
+	int r;
+
+	object = json_loads(reading->text, JSON_REJECT_DUPLICATES, &where);
+	if (!object) {
+		report_error("%s:%d: %s", reading->path, where.line, where.text);
+		return -EINVAL;
+	}
+	if (!json_is_object(object)) {
+		report_error("%s:1: a configuration is an object", reading->path);
+		r = -EINVAL;
+	} else {
+		r = read_object(reading, object);
+	}
+	json_decref(object);
+	return r;
+}
+
+/**
+ * config_file_add() - take options from an object
+ * @file: they come behind what is there
+ * @where: where the object is from, for messages
+ * @object: as a file would have it
+ *
+ * Return: 0; -EINVAL, with a message, or -ENOMEM: @file has what was read by then.
+ */
+int config_file_add(struct config_file *file, const char *where, json_t *object)
+{
+	struct reading reading = { file, where, NULL };
+
+	return read_object(&reading, object);
+}
+
 /**
  * config_file_read() - read a file
  * @file: to be filled
@@ -279,25 +321,12 @@ static int read_text(struct reading *reading)
 int config_file_read(struct config_file *file, const char *path)
 {
 	struct reading reading = { file, path, NULL };
-	json_error_t where;
-	json_t *object;
 	int r;
 
 	memset(file, 0, sizeof(*file));
 	r = read_text(&reading);
-	if (!r) {
-		object = json_loads(reading.text, JSON_REJECT_DUPLICATES, &where);
-		if (!object) {
-			report_error("%s:%d: %s", path, where.line, where.text);
-			r = -EINVAL;
-		} else if (!json_is_object(object)) {
-			report_error("%s:1: a configuration is an object", path);
-			r = -EINVAL;
-		} else {
-			r = read_object(&reading, object);
-		}
-		json_decref(object);
-	}
+	if (!r)
+		r = parse(&reading);
 	free(reading.text);
 	if (r)
 		config_file_free(file);

@@ -3,6 +3,7 @@
 #ifndef VIREO_CONFIG_FILE_H
 #define VIREO_CONFIG_FILE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 /**
@@ -25,6 +26,7 @@ struct config_file {
 	unsigned int nr;
 };
 
+int config_file_add(struct config_file *file, const char *where, json_t *object);
 int config_file_read(struct config_file *file, const char *path);
 void config_file_free(struct config_file *file);
 

@@ -492,6 +492,9 @@ static void *serve(void *arg)
 	for (i = 0; i < CLIENTS_MAX; i++) {
 		struct client *client = &control->client[i];
 
+		/* It may have ended because that was done. */
+		if (client->fd >= 0 && client->waiting)
+			client_wait(control, client);
 		if (client->fd >= 0 && client->waiting)
 			client_send(client, protocol_error("ended", "the machine has ended"),
 				    client->request.id);

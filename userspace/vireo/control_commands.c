@@ -5,6 +5,7 @@
  * A command that takes time is asked again and again until it is done; so none of them blocks, and a client
  * that goes away takes its wish with it, though not what was already begun.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,11 @@
 
 #include "machine.h"
 #include "control.h"
+#include "generation.h"
 #include "dev/acpi_pm.h"
+#include "rundir.h"
+#include "saved/saved.h"
+#include "migrate/migration.h"
 #include "virtio/balloon.h"
 
 static uint64_t now_ms(void)
@@ -29,9 +34,11 @@ static json_t *query_status(struct machine *machine)
 {
 	char reason[MACHINE_REASON_BYTES];
 	bool settled, paused = machine_is_paused(machine, &settled, reason);
+	char generation[GENERATION_TEXT];
 	json_t *status;
 
-	status = json_pack("{s:s,s:i,s:s,s:b}", "name", machine->name, "pid", (int)getpid(), "state",
+	generation_text(&machine->memory, generation);
+	status = json_pack("{s:s,s:s,s:i,s:s,s:b}", "generation", generation, "name", machine->name, "pid", (int)getpid(), "state",
 			   paused ? "paused" : "running", "stopping", machine->control_stop != 0);
 	if (status && paused)
 		json_object_set_new(status, "reason", json_string(reason));
@@ -151,6 +158,12 @@ static json_t *query_devices(struct machine *machine)
 	return list;
 }
 
+/* Since the launcher began; the last one. */
+static json_t *query_migration(struct machine *machine)
+{
+	return machine->migration ? migration_json(machine->migration) : json_pack("{s:s}", "phase", "none");
+}
+
 static json_t *query(struct machine *machine, const struct protocol_request *request, bool again)
 {
 	static const struct {
@@ -159,6 +172,7 @@ static json_t *query(struct machine *machine, const struct protocol_request *req
 	} questions[] = {
 		{ "status", query_status },	{ "config", query_config },
 		{ "cpus", query_cpus },		{ "devices", query_devices },
+		{ "migration", query_migration },
 	};
 	const char *what = protocol_string(request, "what");
 	size_t i;
@@ -168,7 +182,7 @@ static json_t *query(struct machine *machine, const struct protocol_request *req
 	for (i = 0; i < ARRAY_SIZE(questions); i++)
 		if (!strcmp(what, questions[i].what))
 			return protocol_result(questions[i].answer(machine));
-	return protocol_error("bad-member", "\"what\" is status, config, cpus, memory or devices");
+	return protocol_error("bad-member", "\"what\" is status, config, cpus, memory, devices or migration");
 }
 
 /* ---- Wishes ---- */
@@ -180,8 +194,8 @@ static json_t *set_paused(struct machine *machine, bool want, bool again)
 	if (!again) {
 		if (want)
 			machine_pause(machine, "user");
-		else
-			machine_resume(machine);
+		else if (machine_resume(machine))
+			return protocol_error("migrating", "the machine is on its way to another launcher");
 	}
 	paused = machine_is_paused(machine, &settled, NULL);
 	/* Should somebody else want the opposite meanwhile, theirs is the later wish. */
@@ -190,6 +204,8 @@ static json_t *set_paused(struct machine *machine, bool want, bool again)
 
 static json_t *reset(struct machine *machine)
 {
+	if (machine_is_held(machine))
+		return protocol_error("migrating", "the machine is on its way to another launcher");
 	machine_request(machine, MACHINE_RESET, EXIT_OK, NULL);
 	return protocol_result(NULL);
 }
@@ -214,6 +230,103 @@ static json_t *stop(struct machine *machine, const struct protocol_request *requ
 	return protocol_result(NULL);
 }
 
+static json_t *save(struct machine *machine, const struct protocol_request *request, bool again)
+{
+	const char *path = protocol_string(request, "path"), *then = protocol_string(request, "then");
+	char why[SAVED_WHY] = "";
+	json_t *result;
+
+	if (!again) {
+		if (*path != '/')
+			return protocol_error("bad-member", "\"path\" does not begin with \"/\"");
+		switch (machine_save(machine, path, then ? then : "stop")) {
+		case 0:
+			return NULL;
+		case -EINVAL:
+			return protocol_error("bad-member", "\"then\" is stop, continue or pause");
+		case -EBUSY:
+			return protocol_error("saving", "the machine is being saved already, or moves");
+		default:
+			return protocol_error("no-memory", "there is no memory");
+		}
+	}
+	result = machine_save_result(machine, why);
+	if (!result && !*why)
+		return NULL;
+	return result ? protocol_result(result) : protocol_error("not-saved", "%s", why);
+}
+
+static json_t *fork_machine(struct machine *machine, const struct protocol_request *request, bool again)
+{
+	const char *name = protocol_string(request, "name");
+	char why[SAVED_WHY] = "";
+	json_t *result;
+
+	if (!again && !rundir_name_valid(name))
+		return protocol_error("bad-member", "\"name\" has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"");
+	if (!again) {
+		switch (machine_save(machine, name, NULL)) {
+		case 0:
+			return NULL;
+		case -EBUSY:
+			return protocol_error("saving", "the machine is being saved, forks, or moves");
+		default:
+			return protocol_error("no-memory", "there is no memory");
+		}
+	}
+	result = machine_save_result(machine, why);
+	if (!result && !*why)
+		return NULL;
+	return result ? protocol_result(result) : protocol_error("not-forked", "%s", why);
+}
+
+static json_t *migrate(struct machine *machine, const struct protocol_request *request)
+{
+	const char *mode = protocol_string(request, "mode"), *tls = protocol_string(request, "tls");
+	const char *to = protocol_string(request, "to");
+	struct migration_options options = {
+		.downtime_ms = (uint64_t)protocol_integer(request, "downtime", MIGRATION_DOWNTIME_MS),
+		.bandwidth = (uint64_t)protocol_integer(request, "bandwidth", 0),
+		.timeout_ms = (unsigned int)protocol_integer(request, "timeout", LINK_TIMEOUT_MS / 1000) * 1000,
+		.verify = protocol_flag(request, "verify"),
+	};
+	char why[LINK_WHY];
+	int r;
+
+	if (mode && strcmp(mode, "pre") && strcmp(mode, "stop"))
+		return protocol_error("bad-member", "\"mode\" is pre or stop");
+	if (strlen(to) >= sizeof(options.to) || (tls && strlen(tls) >= sizeof(options.tls)))
+		return protocol_error("bad-member", "\"to\" or \"tls\" is too long");
+	strcpy(options.to, to);
+	strcpy(options.tls, tls ? tls : "");
+	options.mode = mode && !strcmp(mode, "stop") ? MIGRATION_STOP : MIGRATION_PRE;
+	r = migration_start(machine, &options, why);
+	if (r)
+		return protocol_error(r == -EINVAL ? "bad-member" : "migrating", "%s", why);
+	return protocol_result(NULL);
+}
+
+static json_t *migrate_cancel(struct machine *machine)
+{
+	switch (migration_cancel(machine)) {
+	case 0:
+		return protocol_result(NULL);
+	case -EBUSY:
+		return protocol_error("too-late", "the machine is being handed over");
+	default:
+		return protocol_error("no-migration", "no migration is under way");
+	}
+}
+
+static json_t *migrate_resolve(struct machine *machine, const struct protocol_request *request)
+{
+	bool keep = protocol_flag(request, "keep");
+
+	if (migration_resolve(machine, keep ? MIGRATION_KEEP : MIGRATION_DROP))
+		return protocol_error("no-migration", "no migration is in doubt");
+	return protocol_result(NULL);
+}
+
 static json_t *command(void *opaque, const struct protocol_request *request, bool again)
 {
 	const char *name = request->command->name;
@@ -229,6 +342,16 @@ static json_t *command(void *opaque, const struct protocol_request *request, boo
 		return reset(machine);
 	if (!strcmp(name, "stop"))
 		return stop(machine, request);
+	if (!strcmp(name, "save"))
+		return save(machine, request, again);
+	if (!strcmp(name, "fork"))
+		return fork_machine(machine, request, again);
+	if (!strcmp(name, "migrate"))
+		return migrate(machine, request);
+	if (!strcmp(name, "migrate-cancel"))
+		return migrate_cancel(machine);
+	if (!strcmp(name, "migrate-resolve"))
+		return migrate_resolve(machine, request);
 	return set_balloon(machine, request);
 }
 

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "machine.h"
 #include "dev/ioapic.h"
@@ -20,6 +21,8 @@
 #define SVR_ENABLED		0x1ff
 #define LINT_EXTINT		0x700
 #define LINT_NMI		0x400
+
+#define THROTTLE_PERIOD_NS	20000000ULL
 
 /* KVM's answer to a hypercall that it does not know. */
 #define HYPERCALL_UNKNOWN (-1000LL)
@@ -156,16 +159,20 @@ static bool handle_exit(struct cpu *cpu)
 
 /*
  * Let the kernel finish the instruction of the last exit: the state is then
- * complete, and what is set instead of it stays.
+ * complete, and what is set instead of it stays. An instruction may exit more than once.
  */
 static void complete(struct cpu *cpu)
 {
-	if (!cpu->incomplete)
-		return;
-	cpu->run->immediate_exit = 1;
-	vireo_vcpu_run(cpu->vcpu);
-	cpu->run->immediate_exit = 0;
-	cpu->incomplete = false;
+	int r;
+
+	while (cpu->incomplete) {
+		cpu->run->immediate_exit = 1;
+		r = vireo_vcpu_run(cpu->vcpu);
+		cpu->run->immediate_exit = 0;
+		cpu->incomplete = false;
+		if (!r && !handle_exit(cpu))
+			machine_request(cpu->machine, MACHINE_FAULT, EXIT_FAULT, cpu);
+	}
 }
 
 /**
@@ -191,10 +198,32 @@ bool cpu_park(struct cpu *cpu)
 	return go_on;
 }
 
+/*
+ * Run for a part of each period only, while somebody copies memory that the guest writes to faster than that. Whoever sets
+ * @throttle kicks vCPUs now and then, so that they come here. A period is short: it is what a pause may have to wait.
+ */
+static void throttle(struct cpu *cpu, unsigned int percent)
+{
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (now < cpu->throttle_at)
+		return;
+	if (cpu->throttle_at) {
+		ts = (struct timespec){ 0, (long)(THROTTLE_PERIOD_NS / 100 * percent) };
+		nanosleep(&ts, NULL);
+		now += THROTTLE_PERIOD_NS / 100 * percent;
+	}
+	cpu->throttle_at = now + THROTTLE_PERIOD_NS / 100 * (100 - percent);
+}
+
 static void *cpu_thread(void *arg)
 {
 	struct cpu *cpu = arg;
 	struct machine *machine = cpu->machine;
+	unsigned int percent;
 	char name[16];
 	int r;
 
@@ -204,6 +233,9 @@ static void *cpu_thread(void *arg)
 	for (;;) {
 		if (machine_state(machine) != MACHINE_RUNNING && !cpu_park(cpu))
 			return NULL;
+		percent = __atomic_load_n(&machine->throttle, __ATOMIC_RELAXED);
+		if (percent)
+			throttle(cpu, percent);
 		if (cpu == &machine->cpu[0])
 			prepare_extint(cpu);
 		r = vireo_vcpu_run(cpu->vcpu);
@@ -275,6 +307,20 @@ static int set_start(struct cpu *cpu, const struct boot_start *start)
 	lapic->regs[LAPIC_LINT0] = LINT_EXTINT;
 	lapic->regs[LAPIC_LINT1] = LINT_NMI;
 	return 0;
+}
+
+/**
+ * cpu_read_initial() - take its state for that after power-on
+ * @cpu: the vCPU, which has its CPUID table and has not run
+ *
+ * Return: 0, or a negative errno.
+ */
+int cpu_read_initial(struct cpu *cpu)
+{
+	uint64_t types = CPU_BLOCKS & vireo_get_info(cpu->machine->vireo)->blocks;
+
+	vireo_blocks_free(&cpu->initial);
+	return vireo_vcpu_get_state(cpu->vcpu, types, &cpu->initial);
 }
 
 /**

@@ -18,11 +18,13 @@
 #include "machine.h"
 #include "control.h"
 #include "cpuid.h"
+#include "generation.h"
 #include "open.h"
 #include "option.h"
 #include "paravirt.h"
 #include "screen.h"
 #include "terminal.h"
+#include "track.h"
 #include "acpi/acpi.h"
 #include "dev/acpi_pm.h"
 #include "dev/chipset.h"
@@ -35,17 +37,12 @@
 #include "dev/rtc.h"
 #include "dev/testdev.h"
 #include "dev/uart.h"
+#include "migrate/migration.h"
 #include "pci/pci.h"
 
 #define COM1_PORT	0x3f8
 #define COM1_IRQ	4
 #define PARK_SECONDS	20	/* for a vCPU to stop; far more than any needs */
-
-/* Not the guest's business, and read or set in other ways. */
-#define RESET_BLOCKS (1ULL << VIREO_BLOCK_REGS | 1ULL << VIREO_BLOCK_SREGS | \
-		      1ULL << VIREO_BLOCK_DEBUGREGS | 1ULL << VIREO_BLOCK_XSAVE | \
-		      1ULL << VIREO_BLOCK_MSRS | 1ULL << VIREO_BLOCK_LAPIC | \
-		      1ULL << VIREO_BLOCK_EVENTS)
 
 /* ---- What the board and the console ask of the machine ---- */
 
@@ -191,8 +188,8 @@ void machine_request(struct machine *machine, enum machine_request request, int 
 		     struct cpu *faulty)
 {
 	pthread_mutex_lock(&machine->control_lock);
-	/* A reset gives way to an end that is asked for before it is done. */
-	if (machine->request == MACHINE_NOTHING || machine->request == MACHINE_RESET) {
+	/* A reset gives way to an end that is asked for before it is done, and has no place where a state is on its way. */
+	if (machine->request <= MACHINE_RESET && (request != MACHINE_RESET || !machine->held)) {
 		machine->request = request;
 		machine->status = status;
 		machine->faulty = faulty;
@@ -301,6 +298,8 @@ static int write_tables(struct machine *machine)
 	int r = acpi_write(&machine->memory, machine->config->cpus, &machine->pci_map,
 			   &machine->boot.rsdp);
 
+	if (!r)
+		r = generation_renew(&machine->memory);
 	if (r)
 		report_error("the ACPI tables cannot be written: %s", strerror(-r));
 	return r ? EXIT_FAULT : 0;
@@ -385,6 +384,8 @@ static int create_vm(struct machine *machine)
 			return EXIT_FAULT;
 		}
 	}
+	machine->memory.written = track_written;
+	machine->memory.opaque = machine;
 	machine->pci_map = pci_map(memory_end(&machine->memory), info->phys_bits);
 	return write_tables(machine);
 }
@@ -392,7 +393,6 @@ static int create_vm(struct machine *machine)
 static int create_cpu(struct machine *machine, unsigned int id,
 		      const struct vireo_cpuid_entry *entries, unsigned int count)
 {
-	uint64_t types = RESET_BLOCKS & vireo_get_info(machine->vireo)->blocks;
 	struct cpu *cpu = &machine->cpu[id];
 	int r;
 
@@ -410,7 +410,7 @@ static int create_cpu(struct machine *machine, unsigned int id,
 			     strerror(-r));
 		return EXIT_FAULT;
 	}
-	r = vireo_vcpu_get_state(cpu->vcpu, types, &cpu->initial);
+	r = cpu_read_initial(cpu);
 	if (r) {
 		report_error("the state of vCPU %u cannot be read: %s", id, strerror(-r));
 		return EXIT_FAULT;
@@ -632,14 +632,54 @@ static void go(struct machine *machine)
 	pthread_mutex_unlock(&machine->control_lock);
 }
 
+/* The interrupt waits for the guest when it runs its first instruction. */
+static int renew_generation(struct machine *machine)
+{
+	int r = generation_renew(&machine->memory);
+
+	if (r) {
+		report_error("the machine gets no generation ID: %s", strerror(-r));
+		return EXIT_FAULT;
+	}
+	board_lock(&machine->board);
+	acpi_pm_event(machine->acpi_pm, ACPI_PM_GPE_GENERATION);
+	board_unlock(&machine->board);
+	return 0;
+}
+
+/* What the boot protocol has written is for another start; of it, what devices tell of it stays. */
+static int load_source(struct machine *machine, const struct machine_source *source)
+{
+	int r;
+
+	machine_begin_paused(machine);
+	memory_clear(&machine->memory);
+	r = source->load(machine, source->opaque);
+	if (!r && source->copied)
+		r = renew_generation(machine);
+	if (!r && source->paused)
+		machine_pause(machine, "restored");
+	/* It goes on, or not, as after any other rest. */
+	machine_wake(machine);
+	return r;
+}
+
 static int start_cpus(struct machine *machine)
 {
+	const struct machine_source *source = machine->config->source;
 	unsigned int i;
 	int r;
 
-	r = reset_cpus(machine);
+	r = source ? load_source(machine, source) : reset_cpus(machine);
 	if (r)
 		return r;
+	/* Nobody can ask when they run. */
+	machine->nr_cpuid = VIREO_MAX_CPUID;
+	r = vireo_vcpu_get_cpuid(machine->cpu[0].vcpu, machine->cpuid, &machine->nr_cpuid);
+	if (r) {
+		report_error("the CPUID table cannot be read: %s", strerror(-r));
+		return EXIT_FAULT;
+	}
 	for (i = 0; i < machine->nr_cpus; i++) {
 		r = cpu_start(&machine->cpu[i]);
 		if (r) {
@@ -663,6 +703,7 @@ static int reset(struct machine *machine)
 	r = load_memory(machine);
 	if (!r)
 		r = write_tables(machine);
+	memory_tell_all(&machine->memory);
 	board_reset(&machine->board);
 	board_unlock(&machine->board);
 	if (!machine->paused)
@@ -707,6 +748,7 @@ static int serve_request(struct machine *machine)
 	switch (request) {
 	case MACHINE_NOTHING:
 		machine_serve_pause(machine);
+		machine_serve_save(machine);
 		go(machine);
 		return -1;
 	case MACHINE_RESET:
@@ -753,7 +795,11 @@ static int dump_screen(struct machine *machine)
 	return r ? EXIT_FAULT : EXIT_OK;
 }
 
-static void serve_signal(struct machine *machine)
+/**
+ * machine_look_at_signals() - do what a signal wants that has come, if one has
+ * @machine: the machine; by the main thread
+ */
+void machine_look_at_signals(struct machine *machine)
 {
 	struct signalfd_siginfo info;
 
@@ -816,7 +862,7 @@ static int serve(struct machine *machine)
 			return EXIT_FAULT;
 		}
 		if (fds[1].revents & POLLIN)
-			serve_signal(machine);
+			machine_look_at_signals(machine);
 		if (fds[0].revents & POLLIN) {
 			status = serve_request(machine);
 			if (status >= 0)
@@ -849,6 +895,8 @@ static void machine_destroy(struct machine *machine)
 	unsigned int i;
 
 	end_cpus(machine);
+	/* It needs the board and the control socket. */
+	migration_close(machine);
 	/* What device threads may reach goes only when there are none. */
 	if (machine->has_board)
 		board_stop(&machine->board);
@@ -858,6 +906,8 @@ static void machine_destroy(struct machine *machine)
 	}
 	console_close(machine->console);
 	control_close(machine->server);
+	machine_save_forget(machine);
+	migration_free(machine->migration);
 	vireo_blocks_free(&machine->clock);
 	if (machine->config->stats)
 		dump_stats(machine);

@@ -14,6 +14,7 @@
 #ifndef VIREO_MACHINE_H
 #define VIREO_MACHINE_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,13 +35,30 @@ struct control;
 struct device_option;
 struct ioapic;
 struct machine;
+struct migration;
 struct params;
+struct save;
 struct pic;
 struct uart;
 
 #define MACHINE_FW_CFG_MAX 32
 #define MACHINE_REASON_BYTES 32
 #define MACHINE_DEVICES_MAX 64
+
+/**
+ * struct machine_source - where a machine comes from that goes on instead of booting
+ * @load: fill the memory, which is all zero, and give the machine, which rests, its state (machine_state_load()): 0, or the exit
+ *	  status, with a message out; no vCPU has run then, and none will
+ * @opaque: handed to @load
+ * @copied: it may go on elsewhere as well: its generation ID is another one, and the guest hears of it
+ * @paused: it stays at rest until somebody resumes it
+ */
+struct machine_source {
+	int (*load)(struct machine *machine, void *opaque);
+	void *opaque;
+	bool copied;
+	bool paused;
+};
 
 /**
  * struct machine_config - what the command line says
@@ -68,6 +86,7 @@ struct uart;
  * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
  * @screen_dump: file for the text screen, at the end and at SIGUSR1; NULL: none
+ * @source: it is not booted, but goes on from there; NULL: it is. The kernel and its files are for resets then
  */
 struct machine_config {
 	const char *name;
@@ -94,6 +113,7 @@ struct machine_config {
 	bool hybrid;
 	bool stats;
 	const char *screen_dump;
+	const struct machine_source *source;
 };
 
 enum machine_request {
@@ -109,6 +129,12 @@ enum machine_state {
 	MACHINE_ENDING,		/* vCPU threads end */
 };
 
+/* State of a vCPU but for its time-stamp counter, which is the host's and goes on. */
+#define CPU_BLOCKS (1ULL << VIREO_BLOCK_REGS | 1ULL << VIREO_BLOCK_SREGS | \
+		    1ULL << VIREO_BLOCK_DEBUGREGS | 1ULL << VIREO_BLOCK_XSAVE | \
+		    1ULL << VIREO_BLOCK_MSRS | 1ULL << VIREO_BLOCK_LAPIC | \
+		    1ULL << VIREO_BLOCK_EVENTS)
+
 /**
  * struct cpu - one vCPU
  * @machine: whose
@@ -121,6 +147,7 @@ enum machine_state {
  * @irq_ready: at its last exit the guest would have taken an ExtINT
  * @incomplete: the last exit is finished by the next VIREO_RUN
  * @error: what VIREO_RUN failed with, 0 if it did not
+ * @throttle_at: when it sleeps next, if the machine is throttled
  */
 struct cpu {
 	struct machine *machine;
@@ -133,6 +160,7 @@ struct cpu {
 	bool irq_ready;
 	bool incomplete;
 	int error;
+	uint64_t throttle_at;
 };
 
 /**
@@ -163,6 +191,12 @@ struct cpu {
  * @control_stop: see control_commands.c
  * @quiet: paused, as far as devices are concerned; protected by the board's lock
  * @clock: the paravirtual clock, while the machine is paused
+ * @rest_tsc: the host's time-stamp counter when it came to rest
+ * @cpuid: what CPUID told the guest when it began to run: the table of vCPU 0
+ * @nr_cpuid: its length
+ * @migration: it moves, or has tried to; see migrate/migration.h. The control socket's thread and the main thread
+ * @throttle: percentage of the time in which vCPUs are kept from running; see cpu.c
+ * @track_error: the module could not be told what the launcher has written, see track.c; 0: it could
  * @control_lock: protects the following
  * @control: signalled when any of them changes
  * @state: may be read without the lock
@@ -170,6 +204,8 @@ struct cpu {
  * @want_paused: it shall rest; a request is served all the same
  * @paused: it does
  * @pause_reason: why
+ * @save: of which somebody waits for the result; NULL: none
+ * @held: its state is on the way to somewhere else: nobody may let it go on, or reset it
  * @status: exit status that goes with it
  * @faulty: vCPU that asks, with MACHINE_FAULT
  * @wake: eventfd: there is a request
@@ -203,6 +239,12 @@ struct machine {
 	uint64_t control_stop;
 	bool quiet;
 	struct vireo_blocks clock;
+	uint64_t rest_tsc;
+	struct vireo_cpuid_entry cpuid[VIREO_MAX_CPUID];
+	unsigned int nr_cpuid;
+	struct migration *migration;
+	unsigned int throttle;
+	int track_error;
 
 	pthread_mutex_t control_lock;
 	pthread_cond_t control;
@@ -211,6 +253,8 @@ struct machine {
 	bool want_paused;
 	bool paused;
 	char pause_reason[MACHINE_REASON_BYTES];
+	struct save *save;
+	bool held;
 	int status;
 	struct cpu *faulty;
 	int wake;
@@ -219,6 +263,7 @@ struct machine {
 };
 
 int machine_run(const struct machine_config *config);
+void machine_look_at_signals(struct machine *machine);
 void machine_request(struct machine *machine, enum machine_request request, int status,
 		     struct cpu *faulty);
 
@@ -230,9 +275,20 @@ static inline enum machine_state machine_state(const struct machine *machine)
 /* pause.c */
 void machine_wake(struct machine *machine);
 void machine_pause(struct machine *machine, const char *reason);
-void machine_resume(struct machine *machine);
+int machine_resume(struct machine *machine);
+int machine_hold(struct machine *machine, bool *was_paused);
+void machine_let_go(struct machine *machine, bool go_on);
+bool machine_is_held(struct machine *machine);
 bool machine_is_paused(struct machine *machine, bool *settled, char *reason);
 void machine_serve_pause(struct machine *machine);
+void machine_begin_paused(struct machine *machine);
+
+/* save.c */
+bool machine_is_saving(const struct machine *machine);
+int machine_save(struct machine *machine, const char *path, const char *then);
+json_t *machine_save_result(struct machine *machine, char *why);
+void machine_serve_save(struct machine *machine);
+void machine_save_forget(struct machine *machine);
 
 /* control_commands.c */
 int machine_control_open(struct machine *machine);
@@ -241,6 +297,7 @@ int machine_control_open(struct machine *machine);
 int cpu_start(struct cpu *cpu);
 bool cpu_park(struct cpu *cpu);
 int cpu_reset(struct cpu *cpu, const struct boot_start *start);
+int cpu_read_initial(struct cpu *cpu);
 
 /* dump.c */
 void dump_fault(struct machine *machine, const struct cpu *cpu);

@@ -4,6 +4,8 @@
  * (Documentation/virt/kvm/x86/cpuid.rst in its tree).
  */
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "paravirt.h"
@@ -83,6 +85,29 @@ int paravirt_parse(const char *text, uint32_t *out)
 	}
 	*out = bits;
 	return 0;
+}
+
+/**
+ * paravirt_text() - say what is offered
+ * @bits: from paravirt_parse()
+ *
+ * Return: text that paravirt_parse() reads as @bits, to be freed by the caller; NULL: no memory.
+ */
+char *paravirt_text(uint32_t bits)
+{
+	char text[160] = "";
+	unsigned int i;
+
+	if (bits == PARAVIRT_ALL)
+		return strdup("all");
+	for (i = 0; i + 1 < ARRAY_SIZE(features); i++) {
+		/* What has no name here stays where only what has one was taken away. */
+		bool has = (bits & features[i].bits) == features[i].bits;
+
+		if (has == !(bits >> 31))
+			sprintf(text + strlen(text), "%s%s%s", *text ? "," : "", has ? "" : "-", features[i].name);
+	}
+	return strdup(*text ? text : "none");
 }
 
 /**

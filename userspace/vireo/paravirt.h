@@ -14,6 +14,7 @@
 #define PARAVIRT_ALL	UINT32_MAX
 
 int paravirt_parse(const char *text, uint32_t *out);
+char *paravirt_text(uint32_t bits);
 void paravirt_limit(struct vireo_cpuid_entry *entries, unsigned int count, uint32_t keep);
 
 #endif /* VIREO_PARAVIRT_H */

@@ -16,7 +16,7 @@
 #define PROTOCOL_VERSION	1
 #define PROTOCOL_LINE_MAX	65536	/* bytes of a line, with its end */
 #define PROTOCOL_ID_MAX		64	/* bytes of an id that is a string */
-#define PROTOCOL_MEMBERS_MAX	4
+#define PROTOCOL_MEMBERS_MAX	8
 
 /**
  * struct protocol_member - what a command may have besides "id" and "command"

@@ -4,6 +4,7 @@
  * without padding. What is loaded comes from a file or a network: it is read into a copy of the device's
  * structure first, and the device gets it when all of it is known to be good.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,13 @@ static size_t payload_bytes(const struct device_state *state)
 	return bytes;
 }
 
-static void append(struct state_buffer *out, const void *from, size_t len)
+/**
+ * state_append() - append bytes
+ * @out: the buffer; @out->error says when it went wrong
+ * @from: what
+ * @len: how much
+ */
+void state_append(struct state_buffer *out, const void *from, size_t len)
 {
 	if (out->error)
 		return;
@@ -61,7 +68,8 @@ static void append(struct state_buffer *out, const void *from, size_t len)
 		out->data = data;
 		out->room = room;
 	}
-	memcpy(out->data + out->len, from, len);
+	if (len)
+		memcpy(out->data + out->len, from, len);
 	out->len += len;
 }
 
@@ -88,20 +96,26 @@ void state_save(struct state_buffer *out, const char *name, unsigned int instanc
 	header.bytes = (uint32_t)(sizeof(header) + payload_bytes(state));
 	if (state->save)
 		state->save(device);
-	append(out, &header, sizeof(header));
+	state_append(out, &header, sizeof(header));
 	for (field = state->fields; field->name; field++)
-		append(out, (uint8_t *)device + field->offset, field_bytes(field));
+		state_append(out, (uint8_t *)device + field->offset, field_bytes(field));
 }
 
 /* The block at @at, checked in itself; its length or -EINVAL */
 static ssize_t read_header(const uint8_t *data, size_t len, size_t at, struct block_header *header)
 {
+	unsigned int i;
+
 	if (len - at < sizeof(*header))
 		return -EINVAL;
 	memcpy(header, data + at, sizeof(*header));
 	if (memcmp(header->magic, MAGIC, sizeof(header->magic)) || header->bytes < sizeof(*header) ||
 	    header->bytes > len - at || header->name[STATE_NAME_MAX])
 		return -EINVAL;
+	/* Names are shown to people. */
+	for (i = 0; header->name[i]; i++)
+		if (!isgraph((unsigned char)header->name[i]))
+			return -EINVAL;
 	return header->bytes;
 }
 
@@ -212,6 +226,32 @@ int state_count(const void *data, size_t len)
 		count++;
 	}
 	return count;
+}
+
+/**
+ * state_list() - tell which blocks there are
+ * @data: blocks
+ * @len: their length
+ *
+ * Return: a list of objects with "name", "instance", "version" and "bytes", up to the first that is malformed; NULL: no memory.
+ */
+json_t *state_list(const void *data, size_t len)
+{
+	json_t *list = json_array();
+	struct block_header header;
+	ssize_t bytes;
+	size_t at;
+
+	for (at = 0; at < len; at += (size_t)bytes) {
+		bytes = read_header(data, len, at, &header);
+		if (bytes < 0)
+			break;
+		json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:I}", "name", header.name, "instance",
+						      (json_int_t)header.instance, "version",
+						      (json_int_t)header.version, "bytes",
+						      (json_int_t)bytes));
+	}
+	return list;
 }
 
 /**

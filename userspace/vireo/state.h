@@ -7,6 +7,7 @@
 #ifndef VIREO_STATE_H
 #define VIREO_STATE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,7 @@ struct state_field {
  * @save: before the fields are read: bring them up to date; may be NULL
  * @check: the fields of @loaded, a copy of the device's structure with what was read in its place: 0, or
  *	   -EINVAL if a device cannot have that state; nothing has changed yet. May be NULL
+ * @busy: what it has to do, as a sentence, that would be lost if its state were saved now; NULL: nothing. May be NULL
  * @load: the fields are in the device: make the rest follow (timers, lines); may be NULL
  */
 struct device_state {
@@ -58,6 +60,7 @@ struct device_state {
 	void (*save)(void *device);
 	int (*check)(const void *device, const void *loaded);
 	void (*load)(void *device);
+	const char *(*busy)(void *device);
 };
 
 #define STATE_NAME_MAX 31
@@ -69,6 +72,7 @@ struct state_buffer {
 	int error;
 };
 
+void state_append(struct state_buffer *out, const void *from, size_t len);
 /* Append the block of one device; @name has at most STATE_NAME_MAX characters */
 void state_save(struct state_buffer *out, const char *name, unsigned int instance,
 		const struct device_state *state, void *device);
@@ -79,6 +83,7 @@ void state_save(struct state_buffer *out, const char *name, unsigned int instanc
 int state_load(const void *data, size_t len, const char *name, unsigned int instance,
 	       const struct device_state *state, void *device);
 int state_count(const void *data, size_t len);
+json_t *state_list(const void *data, size_t len);
 void state_buffer_free(struct state_buffer *buffer);
 
 #endif /* VIREO_STATE_H */

@@ -40,6 +40,15 @@ static bool in_foreground(void)
 }
 
 /**
+ * terminal_forget() - it is another process's: after a fork
+ */
+void terminal_forget(void)
+{
+	terminal = -1;
+	is_raw = 0;
+}
+
+/**
  * terminal_raw() - switch a terminal to raw mode until the process ends
  * @fd: the terminal
  *

@@ -9,5 +9,6 @@ int terminal_raw(int fd);
 void terminal_restore(void);
 void terminal_again(void);
 bool terminal_is_raw(void);
+void terminal_forget(void);
 
 #endif /* VIREO_TERMINAL_H */

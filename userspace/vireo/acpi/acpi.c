@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "acpi.h"
+#include "../generation.h"
 #include "aml.h"
 #include "../dev/acpi_pm.h"
 #include "../dev/chipset.h"
@@ -297,7 +298,7 @@ static void describe_board(struct aml *aml)
 	aml_name(aml, "_HID");
 	aml_eisa_id(aml, "PNP0C02");
 	resources = aml_begin_resources(aml);
-	aml_io(aml, ACPI_PM_EVENT_PORT, 12);
+	aml_io(aml, ACPI_PM_EVENT_PORT, ACPI_PM_PORTS);
 	aml_io(aml, CHIPSET_RESET_PORT, 1);
 	aml_io(aml, 0x4d0, 2);
 	aml_memory32(aml, (uint32_t)IOAPIC_BASE, 0x1000);
@@ -306,6 +307,39 @@ static void describe_board(struct aml *aml)
 	aml_end_resources(aml, resources);
 	aml_end(aml, device);
 }
+
+/* "Virtual Machine Generation ID": drivers know it by the second name. */
+static void describe_generation(struct aml *aml)
+{
+	size_t device, package;
+
+	device = aml_begin_device(aml, "VGEN");
+	aml_name(aml, "_HID");
+	aml_string(aml, "VIRE0001");
+	aml_name(aml, "_CID");
+	aml_string(aml, "VM_Gen_Counter");
+	aml_name(aml, "_DDN");
+	aml_string(aml, "VM_Gen_Counter");
+	aml_name(aml, "ADDR");
+	package = aml_begin_package(aml, 2);
+	aml_integer(aml, GENERATION_AT);
+	aml_integer(aml, 0);
+	aml_end(aml, package);
+	aml_end(aml, device);
+}
+
+static void describe_events(struct aml *aml)
+{
+	size_t scope, method;
+
+	scope = aml_begin_scope(aml, "\\_GPE");
+	method = aml_begin_method(aml, "_E00");
+	aml_notify(aml, "\\_SB.VGEN", 0x80);
+	aml_end(aml, method);
+	aml_end(aml, scope);
+}
+
+_Static_assert(ACPI_PM_GPE_GENERATION == 0, "the name of the method");
 
 static uint64_t add_dsdt(struct builder *builder, const struct pci_map *map)
 {
@@ -331,8 +365,10 @@ static uint64_t add_dsdt(struct builder *builder, const struct pci_map *map)
 	describe_serial(&aml);
 	describe_fw_cfg(&aml);
 	describe_board(&aml);
+	describe_generation(&aml);
 	acpi_describe_pci(&aml, map);
 	aml_end(&aml, scope);
+	describe_events(&aml);
 
 	if (aml.overflow)
 		builder->overflow = true;
@@ -358,9 +394,11 @@ static uint64_t add_fadt(struct builder *builder, uint64_t facs, uint64_t dsdt)
 		.pm1a_event = ACPI_PM_EVENT_PORT,
 		.pm1a_control = ACPI_PM_CONTROL_PORT,
 		.pm_timer = ACPI_PM_TIMER_PORT,
+		.gpe0 = ACPI_PM_GPE_PORT,
 		.pm1_event_bytes = 4,
 		.pm1_control_bytes = 2,
 		.pm_timer_bytes = 4,
+		.gpe0_bytes = 2,
 		.c2_latency = NO_C_STATE,
 		.c3_latency = NO_C_STATE,
 		.century = RTC_CENTURY,
@@ -373,6 +411,7 @@ static uint64_t add_fadt(struct builder *builder, uint64_t facs, uint64_t dsdt)
 		.x_pm1a_event = io_address(ACPI_PM_EVENT_PORT, 32, ACCESS_WORD),
 		.x_pm1a_control = io_address(ACPI_PM_CONTROL_PORT, 16, ACCESS_WORD),
 		.x_pm_timer = io_address(ACPI_PM_TIMER_PORT, 32, ACCESS_DWORD),
+		.x_gpe0 = io_address(ACPI_PM_GPE_PORT, 16, ACCESS_BYTE),
 	};
 
 	seal(&fadt.header);

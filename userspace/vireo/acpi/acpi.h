@@ -11,7 +11,7 @@
 struct aml;
 
 #define ACPI_AT		0xf0000ULL	/* guests look for the RSDP from here on */
-#define ACPI_BYTES	0x10000ULL
+#define ACPI_BYTES	0xf000ULL	/* the page behind it is that of generation.h */
 
 int acpi_write(struct guest_memory *memory, unsigned int cpus, const struct pci_map *map, uint64_t *rsdp);
 

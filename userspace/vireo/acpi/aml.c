@@ -15,6 +15,9 @@
 #define OP_SCOPE	0x10
 #define OP_BUFFER	0x11
 #define OP_PACKAGE	0x12
+#define OP_METHOD	0x14
+#define OP_DUAL_NAME	0x2e
+#define OP_NOTIFY	0x86
 #define OP_EXT		0x5b
 #define OP_EXT_DEVICE	0x82
 
@@ -59,19 +62,30 @@ void aml_byte(struct aml *aml, uint8_t byte)
 	aml_bytes(aml, &byte, 1);
 }
 
-/* A name of up to four letters, filled up with underscores; "\" stays in front. */
-static void name_string(struct aml *aml, const char *name)
+/* Up to four letters, filled up with underscores. */
+static void name_segment(struct aml *aml, const char *name, size_t n)
 {
 	char seg[NAME_SEG] = { '_', '_', '_', '_' };
-	size_t n;
+
+	memcpy(seg, name, n < NAME_SEG ? n : NAME_SEG);
+	aml_bytes(aml, seg, NAME_SEG);
+}
+
+/* A name, or two with "." between them; "\" stays in front. */
+static void name_string(struct aml *aml, const char *name)
+{
+	const char *dot = strchr(name, '.');
 
 	if (*name == '\\') {
 		aml_byte(aml, '\\');
 		name++;
 	}
-	n = strlen(name);
-	memcpy(seg, name, n < NAME_SEG ? n : NAME_SEG);
-	aml_bytes(aml, seg, NAME_SEG);
+	if (dot) {
+		aml_byte(aml, OP_DUAL_NAME);
+		name_segment(aml, name, (size_t)(dot - name));
+		name = dot + 1;
+	}
+	name_segment(aml, name, strlen(name));
 }
 
 /**
@@ -184,6 +198,37 @@ size_t aml_begin_device(struct aml *aml, const char *name)
 	mark = begin(aml);
 	name_string(aml, name);
 	return mark;
+}
+
+/**
+ * aml_begin_method() - Method (..., 0) {
+ * @aml: the builder
+ * @name: its name; it has no arguments
+ *
+ * Return: for aml_end().
+ */
+size_t aml_begin_method(struct aml *aml, const char *name)
+{
+	size_t mark;
+
+	aml_byte(aml, OP_METHOD);
+	mark = begin(aml);
+	name_string(aml, name);
+	aml_byte(aml, 0);
+	return mark;
+}
+
+/**
+ * aml_notify() - Notify (...)
+ * @aml: the builder, within a method
+ * @path: of a device
+ * @value: what has happened
+ */
+void aml_notify(struct aml *aml, const char *path, uint8_t value)
+{
+	aml_byte(aml, OP_NOTIFY);
+	name_string(aml, path);
+	aml_integer(aml, value);
 }
 
 /**

@@ -30,6 +30,8 @@ void aml_eisa_id(struct aml *aml, const char *id);
 size_t aml_begin_scope(struct aml *aml, const char *path);
 size_t aml_begin_device(struct aml *aml, const char *name);
 size_t aml_begin_package(struct aml *aml, uint8_t elements);
+size_t aml_begin_method(struct aml *aml, const char *name);
+void aml_notify(struct aml *aml, const char *path, uint8_t value);
 void aml_end(struct aml *aml, size_t mark);
 
 size_t aml_begin_resources(struct aml *aml);

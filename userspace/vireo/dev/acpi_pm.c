@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ACPI fixed hardware at ports 0x600-0x60b, without SMI: ACPI mode is always on.
+ * ACPI fixed hardware at ports 0x600-0x60d, without SMI: ACPI mode is always on.
  *
  * PM1a status bits are set by events and cleared by writing ones; a status
  * whose enable bit is set raises the SCI. Writing SLP_EN with the type that
  * \_S5 names powers the machine off. The timer is 32 bits wide at 3.58 MHz and
- * sets a status bit whenever its top bit changes.
+ * sets a status bit whenever its top bit changes. General-purpose events are a byte of status and one of
+ * enables, at work as those of PM1a.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #define PM1_WAKE	0x8000
 #define PM1_ENABLES	(PM1_TIMER | PM1_GLOBAL | PM1_BUTTON | PM1_RTC)
 
+#define GPES		BIT(ACPI_PM_GPE_GENERATION)
+
 #define PM1_SCI_EN	0x0001
 #define PM1_SLEEP_TYPE	0x1c00
 #define PM1_SLEEP_SHIFT	10
@@ -35,6 +38,8 @@ struct acpi_pm {
 	uint16_t status;
 	uint16_t enable;
 	uint16_t control;
+	uint8_t gpe_status;
+	uint8_t gpe_enable;
 };
 
 static uint64_t ticks(const struct acpi_pm *pm)
@@ -58,7 +63,7 @@ static void update(struct acpi_pm *pm)
 			  muldiv64((halves + 1) << 31, NSEC_PER_SEC, ACPI_PM_TIMER_HZ) + 1);
 	else
 		timer_cancel(&board->timers, &pm->timer);
-	vireo_irq_set(board, ACPI_PM_SCI, pm->status & pm->enable);
+	vireo_irq_set(board, ACPI_PM_SCI, pm->status & pm->enable || pm->gpe_status & pm->gpe_enable);
 }
 
 static void fire(void *opaque)
@@ -120,6 +125,37 @@ static uint64_t timer_read(void *opaque, uint64_t offset, unsigned int size)
 	return (uint32_t)ticks(pm) >> (8 * offset);
 }
 
+static uint64_t gpe_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	struct acpi_pm *pm = opaque;
+
+	(void)size;
+	return (pm->gpe_status | (uint64_t)pm->gpe_enable << 8) >> (8 * offset);
+}
+
+static void gpe_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	uint16_t written = (uint16_t)(value << (8 * offset));
+	struct acpi_pm *pm = opaque;
+
+	if (!offset)
+		pm->gpe_status &= (uint8_t)~written;
+	if (offset + size > 1)
+		pm->gpe_enable = written >> 8 & GPES;
+	update(pm);
+}
+
+/**
+ * acpi_pm_event() - raise a general-purpose event
+ * @pm: the device; the board is locked
+ * @gpe: number of the event
+ */
+void acpi_pm_event(struct acpi_pm *pm, unsigned int gpe)
+{
+	pm->gpe_status |= (uint8_t)BIT(gpe);
+	update(pm);
+}
+
 /**
  * acpi_pm_power_button() - press it
  * @pm: the device; the board is locked
@@ -139,6 +175,8 @@ static void reset(struct device *device)
 	pm->status = 0;
 	pm->enable = 0;
 	pm->control = 0;
+	pm->gpe_status = 0;
+	pm->gpe_enable = 0;
 	update(pm);
 }
 
@@ -160,7 +198,8 @@ static int check_state(const void *device, const void *loaded)
 
 	(void)device;
 	if (pm->age >> 62 || pm->halves > muldiv64(pm->age, ACPI_PM_TIMER_HZ, NSEC_PER_SEC) >> 31 ||
-	    pm->status & ~(PM1_ENABLES | PM1_WAKE) || pm->enable & ~PM1_ENABLES || pm->control & PM1_SLEEP_EN)
+	    pm->status & ~(PM1_ENABLES | PM1_WAKE) || pm->enable & ~PM1_ENABLES || pm->control & PM1_SLEEP_EN ||
+	    (pm->gpe_status | pm->gpe_enable) & ~GPES)
 		return -EINVAL;
 	return 0;
 }
@@ -179,11 +218,13 @@ static const struct state_field state_fields[] = {
 	STATE_FIELD(struct acpi_pm, status),
 	STATE_FIELD(struct acpi_pm, enable),
 	STATE_FIELD(struct acpi_pm, control),
+	STATE_FIELD(struct acpi_pm, gpe_status),
+	STATE_FIELD(struct acpi_pm, gpe_enable),
 	STATE_END,
 };
 
 static const struct device_state state = {
-	.version = 1,
+	.version = 2,
 	.bytes = sizeof(struct acpi_pm),
 	.fields = state_fields,
 	.save = save_state,
@@ -194,6 +235,7 @@ static const struct device_state state = {
 static const struct device_ops acpi_pm_device_ops = { .reset = reset, .destroy = destroy, .state = &state };
 static const struct bus_ops event_ops = { event_read, event_write, 4 };
 static const struct bus_ops control_ops = { control_read, control_write, 2 };
+static const struct bus_ops gpe_ops = { gpe_read, gpe_write, 2 };
 static const struct bus_ops timer_ops = { timer_read, NULL, 4 };
 
 /**
@@ -218,6 +260,8 @@ int acpi_pm_create(struct board *board, struct acpi_pm **out)
 		r = bus_claim(&board->pio, ACPI_PM_CONTROL_PORT, 2, &control_ops, pm);
 	if (!r)
 		r = bus_claim(&board->pio, ACPI_PM_TIMER_PORT, 4, &timer_ops, pm);
+	if (!r)
+		r = bus_claim(&board->pio, ACPI_PM_GPE_PORT, 2, &gpe_ops, pm);
 	if (!r && out)
 		*out = pm;
 	return r;

@@ -103,6 +103,7 @@ static int copy_out(struct fw_cfg *fw_cfg, uint64_t address, uint32_t length)
 	if (n)
 		memcpy(to, item->data + fw_cfg->at, n);
 	memset(to + n, 0, length - n);
+	memory_written(fw_cfg->device.board->memory, to, length);
 	fw_cfg->at += n;
 	return 0;
 }

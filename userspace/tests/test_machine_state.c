@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state of a machine without its memory, and its description: on the fake module, what is saved is
+ * loaded, and what is not whole, or not of this machine, changes nothing.
+ *
+ * A struct machine_source gets the machine at the right moment: built, at rest, without a vCPU that has run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "fake_module.h"
+#include "image.h"
+#include "tap.h"
+#include "../vireo/description.h"
+#include "../vireo/machine.h"
+#include "../vireo/machine_state.h"
+#include "../vireo/option.h"
+
+#define CPUS 2
+#define SCRATCH 0x3ff	/* of the serial port */
+
+static char dir[] = "/tmp/vireo-state-XXXXXX";
+static char kernel[64];
+
+static struct vireo_regs *regs(unsigned int cpu)
+{
+	return (void *)fake.vcpu[cpu].block[VIREO_BLOCK_REGS];
+}
+
+static uint64_t *offset(unsigned int cpu)
+{
+	return (void *)fake.vcpu[cpu].block[VIREO_BLOCK_TSC_OFFSET];
+}
+
+static void set_scratch(struct machine *machine, uint8_t value)
+{
+	board_lock(&machine->board);
+	bus_write(&machine->board.pio, SCRATCH, 1, value);
+	board_unlock(&machine->board);
+}
+
+static uint8_t scratch(struct machine *machine)
+{
+	uint8_t value;
+
+	board_lock(&machine->board);
+	value = (uint8_t)bus_read(&machine->board.pio, SCRATCH, 1);
+	board_unlock(&machine->board);
+	return value;
+}
+
+/* What a machine is given, to be told apart from what it is given next. */
+static void mark(struct machine *machine, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < CPUS; i++) {
+		regs(i)->rip = 0x1000 * n + i;
+		*offset(i) = (1ULL << 50) * n;
+	}
+	machine->cpu[0].run->inject = (struct vireo_event){ .valid = n & 1, .vector = (uint8_t)n };
+	machine->cpu[0].irq_ready = true;
+	machine->clock.data[machine->clock.len - 8] = (uint8_t)n;
+	set_scratch(machine, (uint8_t)n);
+}
+
+static bool is_marked(struct machine *machine, unsigned int n)
+{
+	return regs(0)->rip == 0x1000 * n && regs(1)->rip == 0x1000 * n + 1 &&
+	       machine->cpu[0].run->inject.valid == (n & 1) && machine->clock.data[machine->clock.len - 8] == n &&
+	       scratch(machine) == n;
+}
+
+static void test_round_trip(struct machine *machine)
+{
+	struct state_buffer state = { 0 };
+	char why[MACHINE_STATE_WHY];
+
+	mark(machine, 1);
+	is(machine_state_save(machine, &state), 0, "a machine's state is saved");
+	mark(machine, 2);
+	is(machine_state_load(machine, state.data, state.len, why), 0, "and loaded");
+	ok(is_marked(machine, 1), "what it was, it is again");
+	ok(!machine->cpu[0].irq_ready, "but for what only the vCPU itself can tell");
+	is(*offset(0), 1ULL << 50, "its time-stamp counter is where it was");
+	is(*offset(1), 1ULL << 50, "and that of the other vCPU");
+
+	/* Loaded by a machine that has come to rest at another time. */
+	machine->rest_tsc += 1000000;
+	is(machine_state_load(machine, state.data, state.len, why), 0, "loaded elsewhere");
+	is(*offset(0), (1ULL << 50) - 1000000, "it is the same by the host's counter there");
+	machine->rest_tsc -= 1000000;
+	mark(machine, 1);
+	is(machine->cpu[0].run->inject.vector, 1, "an interrupt that was on its way still is");
+	state_buffer_free(&state);
+}
+
+/* Any byte that is another one: refused with nothing changed, or taken, where it is a value. */
+static void test_altered(struct machine *machine)
+{
+	unsigned int refused = 0, changed = 0, silent = 0;
+	struct state_buffer state = { 0 };
+	char why[MACHINE_STATE_WHY];
+	size_t i;
+
+	mark(machine, 1);
+	is(machine_state_save(machine, &state), 0, "to be altered");
+	for (i = 0; i < state.len; i++) {
+		mark(machine, 2);
+		state.data[i] ^= 0xff;
+		*why = '\0';
+		if (machine_state_load(machine, state.data, state.len, why)) {
+			refused++;
+			changed += !is_marked(machine, 2);
+			silent += !*why;
+		}
+		state.data[i] ^= 0xff;
+	}
+	ok(refused > 1000, "altered bytes are refused where they can be seen: %u of %zu", refused, state.len);
+	is(changed, 0, "with nothing changed");
+	is(silent, 0, "and a reason");
+	state_buffer_free(&state);
+}
+
+static void test_truncated(struct machine *machine)
+{
+	unsigned int taken = 0, changed = 0;
+	struct state_buffer state = { 0 };
+	char why[MACHINE_STATE_WHY];
+	uint8_t *copy;
+	size_t len;
+
+	mark(machine, 1);
+	is(machine_state_save(machine, &state), 0, "to be cut");
+	mark(machine, 2);
+	for (len = 0; len < state.len; len++) {
+		/* A copy of just that length: who reads behind it is caught. */
+		copy = malloc(len + !len);
+		memcpy(copy, state.data, len);
+		taken += !machine_state_load(machine, copy, len, why);
+		changed += !is_marked(machine, 2);
+		free(copy);
+	}
+	is(taken, 0, "no part of a state is taken for one");
+	is(changed, 0, "nothing has changed");
+	state_append(&state, "more", 4);
+	is(machine_state_load(machine, state.data, state.len, why), -EINVAL, "nor is one with something behind it");
+	state_buffer_free(&state);
+}
+
+/* The first byte of the first section of @type: behind a header of 24 bytes. */
+static uint8_t *section(struct state_buffer *state, uint32_t type)
+{
+	uint32_t got;
+	uint64_t bytes;
+	size_t at;
+
+	for (at = 0; at < state->len; at += 24 + bytes) {
+		memcpy(&got, state->data + at + 4, 4);
+		memcpy(&bytes, state->data + at + 16, 8);
+		if (got == type)
+			return state->data + at + 24;
+	}
+	return NULL;
+}
+
+static void test_refused(struct machine *machine)
+{
+	struct state_buffer state = { 0 };
+	char why[MACHINE_STATE_WHY];
+	uint32_t khz;
+	uint8_t *at;
+
+	mark(machine, 1);
+	is(machine_state_save(machine, &state), 0, "to be refused");
+	mark(machine, 2);
+
+	at = section(&state, 1);
+	at[-24 + 8]++;
+	is(machine_state_load(machine, state.data, state.len, why), -EOPNOTSUPP, "a newer version");
+	ok(strstr(why, "version"), "says so: %s", why);
+	at[-24 + 8]--;
+
+	at[offsetof(struct vireo_cpuid_entry, ebx)] ^= 1;
+	is(machine_state_load(machine, state.data, state.len, why), -ENODEV, "another vendor's processor");
+	ok(strstr(why, "vendor"), "says so: %s", why);
+	at[offsetof(struct vireo_cpuid_entry, ebx)] ^= 1;
+
+	at = section(&state, 4) + 8;
+	memcpy(&khz, at, 4);
+	khz += khz / 1000;
+	memcpy(at, &khz, 4);
+	is(machine_state_load(machine, state.data, state.len, why), -ENODEV, "a counter of another frequency");
+	ok(strstr(why, "kHz"), "says so: %s", why);
+	khz = fake.info.tsc_khz + fake.info.tsc_khz / 10000;
+	memcpy(at, &khz, 4);
+	is(machine_state_check(machine, state.data, state.len, why), 0, "one that differs as measurements do is good");
+	khz = fake.info.tsc_khz;
+	memcpy(at, &khz, 4);
+
+	/* The last vCPU's state is the last to be refused: all else has been loaded by then. */
+	fake.refused_rip = 0x1001;
+	is(machine_state_load(machine, state.data, state.len, why), -EINVAL, "registers that the module refuses");
+	ok(strstr(why, "vCPU 1"), "says so: %s", why);
+	fake.refused_rip = 0;
+	ok(is_marked(machine, 2), "what was loaded by then is as before");
+
+	section(&state, 2)[-24 + 12] = 5;
+	is(machine_state_load(machine, state.data, state.len, why), -EINVAL, "a vCPU that there is not");
+	ok(strstr(why, "other vCPUs"), "says so: %s", why);
+	ok(is_marked(machine, 2), "nothing has changed");
+	state_buffer_free(&state);
+}
+
+static void test_list(struct machine *machine)
+{
+	struct state_buffer state = { 0 };
+	json_t *list;
+
+	is(machine_state_save(machine, &state), 0, "to be told of");
+	list = machine_state_list(state.data, state.len);
+	is(json_array_size(list), 4 * CPUS + 2, "a list of its parts");
+	ok(json_array_size(json_object_get(json_array_get(list, 4 * CPUS + 1), "devices")) > 5, "with the devices");
+	json_decref(list);
+	ok(!machine_state_list(state.data, state.len - 1), "none of what is cut");
+	state_buffer_free(&state);
+}
+
+/* What vCPU 0's counter said when the machine came to rest, and the host's when the tests began */
+static uint64_t rested, began;
+
+static int load(struct machine *machine, void *opaque)
+{
+	(void)opaque;
+	began = __rdtsc();
+	test_round_trip(machine);
+	test_altered(machine);
+	test_truncated(machine);
+	test_refused(machine);
+	test_list(machine);
+	/* It goes on from there. */
+	mark(machine, 2);
+	rested = machine->rest_tsc + *offset(0);
+	return 0;
+}
+
+/* vCPU 0 goes on where the state says, not where the kernel begins. */
+static int guest(struct fake_vcpu *vcpu, struct vireo_run *run)
+{
+	uint8_t *memory = (void *)(uintptr_t)fake.region[0].hva;
+	uint32_t value = regs(0)->rip == 0x2000 && !memory[0x100000] ? 0x20 : 0x10;
+	uint64_t passed = __rdtsc() + *offset(0) - rested;
+
+	/* It has counted from when it went on, not what the tests took before. */
+	if (passed >= __rdtsc() - began || *offset(0) != *offset(1))
+		value = 0x11;
+
+	(void)vcpu;
+	run->exit_reason = VIREO_EXIT_IO;
+	run->io.port = 0xf4;
+	run->io.write = 1;
+	run->io.unit = 4;
+	run->io.count = 1;
+	memcpy(run->io.data, &value, sizeof(value));
+	return 0;
+}
+
+static json_t *describe(const char *text)
+{
+	return json_loads(text, 0, NULL);
+}
+
+static void test_machine(void)
+{
+	const struct machine_source source = { load, NULL, true, false };
+	struct machine_config config;
+	struct config_file file;
+	json_t *description;
+	char text[256];
+
+	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"64M\", \"console\": \"file:/dev/null\"}]",
+		 kernel, CPUS);
+	description = describe(text);
+	is(description_parse(&config, &file, "test", description), 0, "a machine is described");
+	config.source = &source;
+	fake_reset();
+	fake.guest = guest;
+	is(machine_run(&config), 0x41, "it runs from what its source has given it");
+	is(fake.open_fds, 0, "nothing stays open");
+	description_free(&config, &file);
+	json_decref(description);
+}
+
+static int load_nothing(struct machine *machine, void *opaque)
+{
+	(void)opaque;
+	ok(machine->nr_cpus == CPUS && !fake.vcpu[0].runs, "the machine is there, and has not run");
+	return EXIT_FAULT;
+}
+
+static void test_failure(void)
+{
+	const struct machine_source source = { load_nothing, NULL, true, false };
+	struct machine_config config;
+	struct config_file file;
+	json_t *description;
+	char text[256];
+
+	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"64M\", \"console\": \"file:/dev/null\"}]",
+		 kernel, CPUS);
+	description = describe(text);
+	is(description_parse(&config, &file, "test", description), 0, "a machine is described");
+	config.source = &source;
+	fake_reset();
+	is(machine_run(&config), EXIT_FAULT, "a source that fails ends it");
+	is(fake.vcpu[0].runs + fake.vcpu[1].runs, 0, "and no vCPU has run");
+	is(fake.open_fds, 0, "nothing stays open");
+	description_free(&config, &file);
+	json_decref(description);
+}
+
+/* What a description makes is described by it, in the same order. */
+static void test_description(void)
+{
+	static const char text[] =
+		"[{\"kernel\": \"/k,ernel\", \"cmdline\": \"a \\\"b\\\" c\", \"memory\": \"98304K\", \"cpus\": 3, \"name\": \"web\","
+		"  \"debug-exit\": \"none\", \"debug-console\": \"0xe9\", \"paravirt\": \"-pv-eoi\", \"initrd\": \"/in\","
+		"  \"hugepages\": \"2M\", \"no-reboot\": true, \"stats\": true, \"console\": \"file:/tmp/x\","
+		"  \"module\": [\"/m,text\"], \"fw-cfg\": [\"opt/x=/f\"],"
+		"  \"disk\": [{\"path\": \"/a,b\", \"readonly\": \"on\"}, {\"path\": \"nbd://host/e\"}],"
+		"  \"net\": [{\"kind\": \"user\"}]},"
+		" {\"disk\": [{\"path\": \"/c\"}], \"rng\": [{}]}]";
+	json_t *description = describe(text), *again;
+	struct machine_config config;
+	struct config_file file;
+	char *got, *cwd = getcwd(NULL, 0);
+	char want[512];
+
+	is(description_parse(&config, &file, "test", description), 0, "a description is understood");
+	again = description_make(&config);
+	got = json_dumps(again, JSON_INDENT(1));
+	ok(json_equal(again, description), "and made again: %s", got);
+	free(got);
+	is(config.nr_devices, 5, "all devices are there");
+	ok(!strcmp(config.device[2].option->name, "net") && !strcmp(config.device[3].option->name, "disk"),
+	   "in their order");
+	json_decref(again);
+	config.kernel = "some/where";
+	again = description_make(&config);
+	snprintf(want, sizeof(want), "%s/some/where", cwd);
+	ok(!strcmp(json_string_value(json_object_get(json_array_get(again, 0), "kernel")), want),
+	   "paths are absolute");
+	free(cwd);
+	json_decref(again);
+	description_free(&config, &file);
+	json_decref(description);
+}
+
+static void test_bad_description(void)
+{
+	static const char *const bad[] = {
+		"{}", "[1]", "[{}]", "[{\"kernel\": 1.5}]", "[{\"kernel\": \"x\", \"config\": \"y\"}]",
+		"[{\"kernel\": \"x\"}, {\"cpus\": 0}]", "[{\"kernel\": \"x\"}, {\"unknown\": true}]",
+		"[{\"kernel\": \"x\", \"disk\": [[1]]}]",
+	};
+	struct machine_config config;
+	struct config_file file;
+	json_t *description;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		description = describe(bad[i]);
+		is(description_parse(&config, &file, "test", description), EXIT_USAGE, "not a description: %s", bad[i]);
+		description_free(&config, &file);
+		json_decref(description);
+	}
+}
+
+int main(void)
+{
+	struct image image;
+	FILE *out;
+
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(kernel, sizeof(kernel), "%s/kernel", dir);
+	image_linux(&image);
+	out = fopen(kernel, "wb");
+	fwrite(image.byte, 1, image.len, out);
+	fclose(out);
+	setenv("VIREO_RUN_DIR", dir, 1);
+	test_description();
+	test_bad_description();
+	test_machine();
+	test_failure();
+	unlink(kernel);
+	rmdir(dir);
+	return tap_done();
+}

@@ -1,0 +1,749 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The source: a thread of the launcher that has the machine.
+ *
+ * Copy all memory, then what was written meanwhile, again and again, until the rest would take no longer than the downtime that
+ * is allowed; then hold the machine, send the rest and all other state, and hand over.
+ *
+ * Up to the "yours" everything that goes wrong leaves the machine here, and it goes on. From the moment when the first byte of
+ * it may have left, it does not, until the destination has said that it has it or that it never will; or somebody
+ * decides who has looked at both.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "migration.h"
+#include "profile.h"
+#include "../block/block.h"
+#include "../control.h"
+#include "../machine.h"
+#include "../machine_state.h"
+#include "../track.h"
+
+#define ACCEPT_MS	120000	/* for the destination to make a machine */
+#define ASK_MS		500	/* between two tries to ask a destination */
+#define ROUNDS_MAX	100
+#define ROUNDS_FREE	2	/* before vCPUs are throttled */
+#define CONVERGES	70	/* percent of what the round before had, or less */
+#define THROTTLE_FIRST	20
+#define THROTTLE_STEP	10
+#define THROTTLE_MAX	99
+#define REPORT_PAGES	1024U
+
+/**
+ * struct source - what the thread needs
+ * @m: what others may see
+ * @address: of the destination
+ * @link: to it
+ * @tls: credentials, or NULL
+ * @track: of memory
+ * @tracking: @track is in use
+ * @throttle: vCPUs are slowed down; NULL: they are not
+ * @held: the machine rests
+ * @was_paused: it did so before
+ * @unlocked: its images may be taken by others
+ * @given: "yours" may have left
+ * @pages: that were sent
+ * @reported: @pages when the status was told last
+ * @rest_ms: when the machine began to rest
+ * @run: pages that go together
+ * @run_gpa: address of the first
+ * @run_pages: how many
+ * @run_zero: they are zero, so there is nothing in @run
+ */
+struct source {
+	struct migration *m;
+	struct link_address address;
+	struct link link;
+	struct link_tls *tls;
+	struct track track;
+	bool tracking;
+	struct throttle *throttle;
+	bool held, was_paused, unlocked, given;
+	uint64_t pages, reported;
+	uint64_t rest_ms;
+	uint64_t run_gpa;
+	uint32_t run_pages;
+	bool run_zero;
+	uint8_t run[WIRE_RUN_MAX * WIRE_PAGE];
+};
+
+static bool interrupted(void *opaque)
+{
+	struct migration *m = opaque;
+
+	return migration_wants(&m->cancel) || migration_wants(&m->closing);
+}
+
+/* When it is too late to cancel. */
+static bool closing(void *opaque)
+{
+	struct migration *m = opaque;
+
+	return migration_wants(&m->closing) || __atomic_load_n(&m->resolve, __ATOMIC_ACQUIRE) != MIGRATION_ASK;
+}
+
+static int fails(struct source *s, int error, const char *text)
+{
+	snprintf(s->link.why, sizeof(s->link.why), "%s", text);
+	return error;
+}
+
+static int fails_errno(struct source *s, int error, const char *text)
+{
+	snprintf(s->link.why, sizeof(s->link.why), "%s: %s", text, strerror(-error));
+	return error;
+}
+
+/* ---- Frames ---- */
+
+/* The frame that has to come now; -EREMOTEIO: the destination refuses. */
+static int expect(struct source *s, enum wire_type want, const uint8_t **payload, size_t *len)
+{
+	unsigned int type;
+	int r;
+
+	r = link_receive(&s->link, &type, payload, len);
+	if (r)
+		return r;
+	if (type == WIRE_REFUSE) {
+		snprintf(s->link.why, sizeof(s->link.why), "the destination refuses: %.*s", (int)(*len < 200 ? *len : 200),
+			 (const char *)*payload);
+		return -EREMOTEIO;
+	}
+	if (type != want) {
+		snprintf(s->link.why, sizeof(s->link.why), "the destination says \"%s\" instead of \"%s\"", wire_name(type),
+			 wire_name(want));
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static int say(struct source *s, enum wire_type type, const void *payload, size_t len)
+{
+	int r = link_send(&s->link, type, payload, len);
+
+	return r ? r : link_flush(&s->link);
+}
+
+static int greet(struct source *s, enum wire_purpose purpose)
+{
+	struct wire_hello hello = { .version = WIRE_VERSION, .oldest = WIRE_OLDEST, .purpose = purpose }, answer;
+	const uint8_t *payload;
+	const char *wrong;
+	uint16_t version;
+	size_t len;
+	int r;
+
+	memcpy(hello.magic, WIRE_MAGIC, sizeof(hello.magic));
+	memcpy(hello.id, s->m->id, sizeof(hello.id));
+	r = say(s, WIRE_HELLO, &hello, sizeof(hello));
+	if (!r)
+		r = expect(s, WIRE_HELLO, &payload, &len);
+	if (r)
+		return r;
+	wrong = wire_check_hello(payload, len, &answer, &version);
+	if (!wrong && memcmp(answer.id, hello.id, sizeof(hello.id)))
+		wrong = "the destination speaks of another migration";
+	return wrong ? fails(s, -EPROTO, wrong) : 0;
+}
+
+/* ---- Memory ---- */
+
+static void report(struct source *s, uint64_t left)
+{
+	pthread_mutex_lock(&s->m->lock);
+	s->m->status.pages = s->pages;
+	s->m->status.left = left;
+	s->m->status.bytes = s->link.sent;
+	pthread_mutex_unlock(&s->m->lock);
+	s->reported = s->pages;
+}
+
+static int end_run(struct source *s)
+{
+	struct wire_pages run = { s->run_gpa, s->run_pages, 0 };
+	int r;
+
+	if (!s->run_pages)
+		return 0;
+	if (s->run_zero)
+		r = link_send(&s->link, WIRE_ZERO, &run, sizeof(run));
+	else
+		r = link_send_parts(&s->link, WIRE_PAGES, &run, sizeof(run), s->run, (size_t)s->run_pages * WIRE_PAGE);
+	s->pages += s->run_pages;
+	s->run_pages = 0;
+	return r;
+}
+
+/* The page is copied first, since it may change at any time, and then it is seen what is in it. */
+static int send_page(struct source *s, const struct memory_piece *piece, uint64_t page)
+{
+	uint64_t gpa = piece->gpa + page * WIRE_PAGE;
+	uint8_t copy[WIRE_PAGE];
+	bool zero, fits;
+	int r = 0;
+
+	memcpy(copy, piece->hva + page * WIRE_PAGE, WIRE_PAGE);
+	zero = wire_is_zero(copy);
+	fits = s->run_pages && s->run_zero == zero && gpa == s->run_gpa + (uint64_t)s->run_pages * WIRE_PAGE &&
+	       (zero ? s->run_pages < UINT32_MAX : s->run_pages < WIRE_RUN_MAX);
+	if (!fits) {
+		r = end_run(s);
+		s->run_gpa = gpa;
+		s->run_zero = zero;
+	}
+	if (!zero)
+		memcpy(s->run + (size_t)s->run_pages * WIRE_PAGE, copy, WIRE_PAGE);
+	s->run_pages++;
+	return r;
+}
+
+static int send_word(struct source *s, const struct memory_piece *piece, uint64_t first, uint64_t word)
+{
+	int r = 0;
+
+	for (; word && !r; word &= word - 1)
+		r = send_page(s, piece, first + (uint64_t)__builtin_ctzll(word));
+	return r;
+}
+
+/* What the bitmaps have, and forget it; or everything. */
+static int send_memory(struct source *s, bool all, uint64_t count)
+{
+	const struct guest_memory *memory = &s->m->machine->memory;
+	uint64_t pages, at, word, begin = s->pages;
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < memory->nr; i++) {
+		pages = memory->piece[i].bytes / WIRE_PAGE;
+		for (at = 0; at < pages && !r; at += 64) {
+			word = all ? ~0ULL : s->track.bitmap[i][at / 64];
+			if (!word)
+				continue;
+			if (pages - at < 64)
+				word &= (1ULL << (pages - at)) - 1;
+			if (s->tracking && !all)
+				s->track.bitmap[i][at / 64] = 0;
+			r = send_word(s, &memory->piece[i], at, word);
+			if (!r && interrupted(s->m))
+				r = fails(s, -ECANCELED, "it was cancelled");
+			if (s->pages - s->reported >= REPORT_PAGES)
+				report(s, count > s->pages - begin ? count - (s->pages - begin) : 0);
+		}
+	}
+	return r ? r : end_run(s);
+}
+
+/* A round ends when the destination has it in memory: so the rate is what the whole path can do. */
+static int end_round(struct source *s, uint64_t round)
+{
+	struct wire_round end = { round, s->pages };
+	const uint8_t *payload;
+	size_t len;
+	int r;
+
+	r = say(s, WIRE_ROUND, &end, sizeof(end));
+	if (!r)
+		r = expect(s, WIRE_SEEN, &payload, &len);
+	if (!r && memcmp(payload, &end, sizeof(end)))
+		r = fails(s, -EPROTO, "the destination has seen something else");
+	report(s, 0);
+	return r;
+}
+
+static uint64_t bits(const struct source *s)
+{
+	const struct guest_memory *memory = &s->m->machine->memory;
+	uint64_t at, n = 0;
+	unsigned int i;
+
+	for (i = 0; i < memory->nr; i++)
+		for (at = 0; at < (memory->piece[i].bytes / WIRE_PAGE + 63) / 64; at++)
+			n += (uint64_t)__builtin_popcountll(s->track.bitmap[i][at]);
+	return n;
+}
+
+static int slow_down(struct source *s)
+{
+	unsigned int percent = s->m->status.throttle;
+	int r;
+
+	percent = percent ? percent + THROTTLE_STEP : THROTTLE_FIRST;
+	if (percent > THROTTLE_MAX)
+		percent = THROTTLE_MAX;
+	r = throttle_set(&s->throttle, s->m->machine, percent);
+	if (r)
+		return fails_errno(s, r, "vCPUs cannot be slowed down");
+	pthread_mutex_lock(&s->m->lock);
+	s->m->status.throttle = percent;
+	pthread_mutex_unlock(&s->m->lock);
+	return 0;
+}
+
+static uint64_t estimate(struct source *s, uint64_t pages, uint64_t bytes, uint64_t ms)
+{
+	uint64_t rate = bytes * 1000 / (ms ? ms : 1), downtime;
+
+	downtime = pages * (WIRE_PAGE + sizeof(struct wire_header) + sizeof(struct wire_pages)) * 1000 / (rate ? rate : 1);
+	pthread_mutex_lock(&s->m->lock);
+	s->m->status.rate = rate;
+	s->m->status.downtime_ms = downtime;
+	pthread_mutex_unlock(&s->m->lock);
+	return downtime;
+}
+
+/* Returns when what is left takes no longer than is allowed. */
+static int copy_running(struct source *s)
+{
+	uint64_t round, left = s->m->status.total, before, begin, bytes, found;
+	int r;
+
+	r = track_begin(&s->track, s->m->machine, TRACK_MIGRATION);
+	if (r)
+		return fails_errno(s, r, "memory cannot be followed");
+	s->tracking = true;
+	for (round = 1; round <= ROUNDS_MAX; round++) {
+		pthread_mutex_lock(&s->m->lock);
+		s->m->status.round = round;
+		s->m->status.left = left;
+		pthread_mutex_unlock(&s->m->lock);
+		begin = migration_now_ms();
+		bytes = s->link.sent;
+		r = send_memory(s, round == 1, left);
+		if (!r)
+			r = end_round(s, round);
+		if (r)
+			return r;
+		before = left;
+		r = track_collect(&s->track, &found);
+		if (r)
+			return fails_errno(s, r, "what was written is not known");
+		left = bits(s);
+		if (estimate(s, left, s->link.sent - bytes, migration_now_ms() - begin) <= s->m->options.downtime_ms)
+			return 0;
+		/* What was written is no less than what was sent: it would go on for ever. */
+		if (round >= ROUNDS_FREE && left * 100 > before * CONVERGES) {
+			r = slow_down(s);
+			if (r)
+				return r;
+		}
+	}
+	return fails(s, -ELOOP, "the machine writes memory faster than it can be copied: allow more downtime");
+}
+
+/* ---- Rest ---- */
+
+static int pause_here(struct source *s, unsigned int ms)
+{
+	int r = link_wait(&s->link, -1, 0, ms);
+
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+static int rest(struct source *s)
+{
+	struct machine *machine = s->m->machine;
+	bool settled;
+	int r;
+
+	migration_phase(s->m, MIGRATION_FINISHING, NULL);
+	s->rest_ms = migration_now_ms();
+	/* A reset that is under way comes first. */
+	while (machine_hold(machine, &s->was_paused)) {
+		r = pause_here(s, 5);
+		if (r)
+			return r;
+	}
+	s->held = true;
+	while (!machine_is_paused(machine, &settled, NULL) || !settled) {
+		r = pause_here(s, 1);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int send_state(struct source *s, const struct state_buffer *state)
+{
+	struct wire_end end = { .pages = s->pages, .state = state->len };
+	size_t at, n;
+	int r = 0;
+
+	for (at = 0; at < state->len && !r; at += n) {
+		n = state->len - at < WIRE_FRAME_MAX ? state->len - at : WIRE_FRAME_MAX;
+		r = link_send(&s->link, WIRE_STATE, state->data + at, n);
+	}
+	end.flags = s->was_paused ? WIRE_END_PAUSED : 0;
+	if (s->m->options.verify) {
+		end.checksum = wire_checksum(&s->m->machine->memory);
+		end.flags |= WIRE_END_CHECKSUM;
+	}
+	return r ? r : say(s, WIRE_END, &end, sizeof(end));
+}
+
+static int send_rest(struct source *s)
+{
+	uint64_t found, left;
+	int r = 0;
+
+	if (s->tracking)
+		r = track_collect(&s->track, &found);
+	if (r)
+		return fails_errno(s, r, "what was written is not known");
+	left = s->tracking ? bits(s) : s->m->status.total;
+	r = send_memory(s, !s->tracking, left);
+	report(s, 0);
+	return r;
+}
+
+static int copy_resting(struct source *s)
+{
+	struct state_buffer state = { 0 };
+	int r;
+
+	/* Before memory: the module may have something to write there before a vCPU's state is complete. */
+	r = machine_state_save(s->m->machine, &state);
+	if (r)
+		r = fails_errno(s, r, "the machine's state cannot be read");
+	else if (state.len > WIRE_STATE_MAX)
+		r = fails(s, -EFBIG, "the machine has too much state");
+	if (!r)
+		r = send_rest(s);
+	if (!r) {
+		/* Whoever makes the machine go on locks its images first: there, or here again. */
+		s->unlocked = true;
+		block_unlock_all();
+		r = send_state(s, &state);
+	}
+	state_buffer_free(&state);
+	return r;
+}
+
+/* ---- The hand-over ---- */
+
+static int hand_over(struct source *s)
+{
+	const uint8_t *payload;
+	size_t len;
+	int r;
+
+	s->given = true;
+	r = say(s, WIRE_YOURS, s->m->id, WIRE_ID_BYTES);
+	if (!r)
+		r = expect(s, WIRE_TAKEN, &payload, &len);
+	if (!r && memcmp(payload, s->m->id, WIRE_ID_BYTES))
+		r = fails(s, -EPROTO, "the destination has taken something else");
+	/* Whether it hears this matters to nobody but its memory. */
+	if (!r)
+		say(s, WIRE_DONE, NULL, 0);
+	return r;
+}
+
+/*
+ * Ask again who has the machine. 0: the destination; -ESTALE: it never will; otherwise it is not known.
+ */
+static int ask(struct source *s)
+{
+	struct link_options options = s->link.options;
+	const uint8_t *payload;
+	unsigned int type;
+	size_t len;
+	int r;
+
+	link_close(&s->link);
+	r = link_connect(&s->link, &s->address, &options);
+	if (!r)
+		r = greet(s, WIRE_RESOLVE);
+	if (!r)
+		r = link_receive(&s->link, &type, &payload, &len);
+	if (r)
+		return r;
+	if (type == WIRE_REFUSE)
+		return fails(s, -ESTALE, "the destination has given it up");
+	if (type == WIRE_READY)
+		return hand_over(s);
+	if (type != WIRE_TAKEN || memcmp(payload, s->m->id, WIRE_ID_BYTES))
+		return fails(s, -EPROTO, "the destination does not say who has the machine");
+	say(s, WIRE_DONE, NULL, 0);
+	return 0;
+}
+
+/* Nobody knows who has the machine, so it rests. 0: the destination; -ESTALE: it is ours; -ECANCELED: the launcher ends */
+static int doubt(struct source *s)
+{
+	bool can_ask = s->address.kind == LINK_TCP || s->address.kind == LINK_UNIX;
+	char why[LINK_WHY];
+	int r;
+
+	snprintf(why, sizeof(why), "%.200s; see vireo-migrate(1), --resolve", s->link.why);
+	migration_phase(s->m, MIGRATION_IN_DOUBT, why);
+	s->link.options.interrupted = closing;
+	for (;;) {
+		switch (__atomic_load_n(&s->m->resolve, __ATOMIC_ACQUIRE)) {
+		case MIGRATION_KEEP:
+			return fails(s, -ESTALE, "it was decided that the machine goes on here");
+		case MIGRATION_DROP:
+			return 0;
+		}
+		r = can_ask ? ask(s) : -ENOTCONN;
+		if (!r || r == -ESTALE)
+			return r;
+		if (migration_wants(&s->m->closing))
+			return -ECANCELED;
+		link_wait(&s->link, -1, 0, ASK_MS);
+	}
+}
+
+static int negotiate(struct source *s)
+{
+	json_t *profile = profile_make(s->m->machine);
+	char *text = profile ? json_dumps(profile, JSON_COMPACT) : NULL;
+	const uint8_t *payload;
+	size_t len;
+	int r;
+
+	json_decref(profile);
+	if (!text)
+		return fails(s, -ENOMEM, "the machine cannot be described");
+	if (strlen(text) > WIRE_FRAME_MAX)
+		r = fails(s, -EFBIG, "the machine's description is too long");
+	else
+		r = say(s, WIRE_MACHINE, text, strlen(text));
+	free(text);
+	if (r)
+		return r;
+	s->link.options.timeout_ms = ACCEPT_MS;
+	r = expect(s, WIRE_ACCEPT, &payload, &len);
+	s->link.options.timeout_ms = s->m->options.timeout_ms;
+	return r;
+}
+
+static int migrate(struct source *s)
+{
+	const struct migration_options *options = &s->m->options;
+	struct link_options link = { options->timeout_ms, s->tls, interrupted, s->m };
+	const uint8_t *payload;
+	size_t len;
+	int r;
+
+	r = link_connect(&s->link, &s->address, &link);
+	if (!r)
+		r = greet(s, WIRE_MOVE);
+	if (!r)
+		r = negotiate(s);
+	if (r)
+		return r;
+	s->link.rate = options->bandwidth;
+	migration_phase(s->m, MIGRATION_COPYING, NULL);
+	r = options->mode == MIGRATION_PRE ? copy_running(s) : 0;
+	if (!r)
+		r = rest(s);
+	if (!r)
+		r = copy_resting(s);
+	if (!r)
+		r = expect(s, WIRE_READY, &payload, &len);
+	if (r)
+		return r;
+	/* The last moment at which somebody may change his mind, or the connection be seen to be lost. */
+	if (interrupted(s->m))
+		return fails(s, -ECANCELED, "it was cancelled");
+	if (link_readable(&s->link))
+		return fails(s, -EPIPE, "the destination has closed the connection");
+	migration_phase(s->m, MIGRATION_HANDING_OVER, NULL);
+	s->link.options.interrupted = closing;
+	return hand_over(s);
+}
+
+/* The destination may forget it. */
+static void say_cancel(struct source *s)
+{
+	s->link.options.interrupted = NULL;
+	s->link.options.timeout_ms = 1000;
+	s->link.rate = 0;
+	if (s->link.buffer && !link_send(&s->link, WIRE_CANCEL, s->link.why, strlen(s->link.why)))
+		link_flush(&s->link);
+}
+
+/* The machine is ours again. */
+static void take_back(struct source *s)
+{
+	struct machine *machine = s->m->machine;
+	bool locked = !s->unlocked || !block_lock_all();
+
+	if (s->held && !locked)
+		control_event(machine->server, "migration", "an image was taken meanwhile: the machine stays paused");
+	if (s->held)
+		machine_let_go(machine, !s->was_paused && locked);
+}
+
+static void finish(struct source *s, int r)
+{
+	struct machine *machine = s->m->machine;
+	char why[LINK_WHY];
+
+	throttle_end(s->throttle);
+	if (s->tracking)
+		track_end(&s->track);
+	memcpy(why, s->link.why, sizeof(why));
+	if (s->rest_ms) {
+		pthread_mutex_lock(&s->m->lock);
+		s->m->status.downtime_ms = migration_now_ms() - s->rest_ms;
+		s->m->status.left = 0;
+		pthread_mutex_unlock(&s->m->lock);
+	}
+	if (!r) {
+		migration_phase(s->m, MIGRATION_COMPLETED, NULL);
+		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
+	} else if (s->given && r != -ESTALE) {
+		/* The launcher ends in doubt: the machine has ended here, which is a decision too. */
+	} else {
+		if (!s->given)
+			say_cancel(s);
+		take_back(s);
+		migration_phase(s->m, r == -ECANCELED ? MIGRATION_CANCELLED : MIGRATION_FAILED, why);
+	}
+}
+
+static void *run(void *opaque)
+{
+	struct source *s = opaque;
+	int r = migrate(s);
+
+	if (r && s->given)
+		r = doubt(s);
+	finish(s, r);
+	link_close(&s->link);
+	link_tls_free(s->tls);
+	free(s);
+	return NULL;
+}
+
+/* Not while the machine is taken apart: migration_close() has to find it. */
+static int begin(struct source *s)
+{
+	struct machine *machine = s->m->machine;
+	struct migration *before = machine->migration;
+	int r = -EBUSY;
+
+	pthread_mutex_lock(&machine->control_lock);
+	if (machine->state != MACHINE_ENDING)
+		r = -pthread_create(&s->m->thread, NULL, run, s);
+	if (!r) {
+		s->m->started = true;
+		machine->migration = s->m;
+	}
+	pthread_mutex_unlock(&machine->control_lock);
+	if (!r && before) {
+		if (before->started)
+			pthread_join(before->thread, NULL);
+		migration_free(before);
+	}
+	return r;
+}
+
+/**
+ * migration_start() - move a machine
+ * @machine: the machine
+ * @options: where to, and how
+ * @why: LINK_WHY bytes for a sentence
+ *
+ * Return: 0: it has begun; -EBUSY: one is under way; -EINVAL, -ENOMEM.
+ */
+int migration_start(struct machine *machine, const struct migration_options *options, char *why)
+{
+	struct source *s;
+	int r;
+
+	if (machine->migration && !migration_over(machine->migration)) {
+		snprintf(why, LINK_WHY, "a migration is under way");
+		return -EBUSY;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		snprintf(why, LINK_WHY, "there is no memory");
+		return -ENOMEM;
+	}
+	if (link_address_parse(options->to, &s->address) || s->address.kind == LINK_STDIO) {
+		snprintf(why, LINK_WHY, "\"%.150s\" is not tcp:HOST:PORT, unix:PATH or exec:COMMAND", options->to);
+		free(s);
+		return -EINVAL;
+	}
+	if (*options->tls && link_tls_load(options->tls, false, &s->tls, why)) {
+		free(s);
+		return -EINVAL;
+	}
+	s->m = migration_new(machine, true);
+	r = s->m && getrandom(s->m->id, WIRE_ID_BYTES, 0) == WIRE_ID_BYTES ? 0 : -ENOMEM;
+	if (!r) {
+		s->m->options = *options;
+		r = begin(s);
+	}
+	if (!r)
+		return 0;
+	snprintf(why, LINK_WHY, "%s", r == -EBUSY ? "the machine ends" : "there is no memory");
+	migration_free(s->m);
+	link_tls_free(s->tls);
+	free(s);
+	return r;
+}
+
+/**
+ * migration_cancel() - the machine shall stay
+ * @machine: the machine
+ *
+ * Return: 0: it will, unless it is handed over by then; -ENOENT: it was not about to go; -EBUSY: too late.
+ */
+int migration_cancel(struct machine *machine)
+{
+	struct migration *m = machine->migration;
+	enum migration_phase phase;
+
+	if (!m || !m->outgoing || migration_over(m))
+		return -ENOENT;
+	phase = migration_status(m).phase;
+	if (phase == MIGRATION_HANDING_OVER || phase == MIGRATION_IN_DOUBT)
+		return -EBUSY;
+	migration_want(&m->cancel);
+	return 0;
+}
+
+/**
+ * migration_resolve() - decide where the machine goes on
+ * @machine: the machine, on either side
+ * @how: here or not
+ *
+ * Return: 0, or -EINVAL: it is not in doubt.
+ */
+int migration_resolve(struct machine *machine, enum migration_resolve how)
+{
+	struct migration *m = machine->migration;
+
+	if (!m || migration_status(m).phase != MIGRATION_IN_DOUBT)
+		return -EINVAL;
+	__atomic_store_n(&m->resolve, how, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/**
+ * migration_close() - end what goes on; none begins any more
+ * @machine: the machine, whose vCPUs have ended; migration_free() when nobody asks for its status any more
+ */
+void migration_close(struct machine *machine)
+{
+	struct migration *m;
+
+	pthread_mutex_lock(&machine->control_lock);
+	m = machine->migration;
+	pthread_mutex_unlock(&machine->control_lock);
+	if (!m || !m->started)
+		return;
+	migration_want(&m->closing);
+	pthread_join(m->thread, NULL);
+	m->started = false;
+}
