@@ -6,6 +6,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
+#include <linux/string.h>
 #include <asm/tsc.h>
 
 #include "core.h"
@@ -36,9 +37,10 @@ static bool virtual_irq = true;
 module_param(virtual_irq, bool, 0444);
 MODULE_PARM_DESC(virtual_irq, "Let the processor deliver interrupts to guests (default)");
 
-static bool pml = true;
-module_param(pml, bool, 0444);
-MODULE_PARM_DESC(pml, "Let the processor log the pages that guests write, for dirty tracking (default); 0: write protection");
+static char *track = "auto";
+module_param(track, charp, 0444);
+MODULE_PARM_DESC(track,
+		 "How pages that guests write are noticed: auto: the processor's log, or write protection (default); wp: write protection; dirty: dirty bits; pml: the processor's log");
 
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
@@ -154,7 +156,7 @@ static const struct vireo_backend *vireo_probe(void)
 			vireo_caps.apic_allowed |= VIREO_FEATURE_APIC_REGISTERS;
 		if (virtual_irq)
 			vireo_caps.apic_allowed |= VIREO_FEATURE_VIRTUAL_IRQ;
-		vireo_caps.dirty_log_allowed = pml;
+		vireo_caps.dirty_log_allowed = sysfs_streq(track, "auto") || sysfs_streq(track, "pml");
 		r = vireo_backends[i]->probe(&vireo_caps, nested_paging);
 		if (!r)
 			return vireo_backends[i];
@@ -165,6 +167,29 @@ static const struct vireo_backend *vireo_probe(void)
 	return ERR_PTR(-EOPNOTSUPP);
 }
 
+/* What is asked for by name is used, or the module is not. */
+static int vireo_choose_track(void)
+{
+	if (sysfs_streq(track, "auto") || sysfs_streq(track, "wp"))
+		return 0;
+	if (sysfs_streq(track, "pml")) {
+		if (vireo_caps.dirty_log)
+			return 0;
+		pr_err("track=pml: %s\n", vireo_caps.nested_paging ? "this processor does not log the pages that guests write" :
+		       "without nested paging there is no log of the pages that guests write");
+		return -EOPNOTSUPP;
+	}
+	if (sysfs_streq(track, "dirty")) {
+		vireo_caps.dirty_bits = !vireo_caps.nested_paging || vireo_caps.nested_ad;
+		if (vireo_caps.dirty_bits)
+			return 0;
+		pr_err("track=dirty: this processor's nested tables have no dirty bits\n");
+		return -EOPNOTSUPP;
+	}
+	pr_err("track=%s: it can be auto, wp, dirty or pml\n", track);
+	return -EINVAL;
+}
+
 static int __init vireo_init(void)
 {
 	const struct vireo_backend *backend = vireo_probe();
@@ -172,6 +197,9 @@ static int __init vireo_init(void)
 
 	if (IS_ERR(backend))
 		return PTR_ERR(backend);
+	r = vireo_choose_track();
+	if (r)
+		return r;
 
 #define VIREO_UPDATE_CALL(ret, name, proto, args)				\
 	if (WARN_ON(!backend->name))						\

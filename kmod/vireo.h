@@ -390,7 +390,9 @@ struct vireo_mmu {
 	atomic_long_t pages[4];		/* mapped leaves of level 1 (4K), 2 (2M), 3 (1G); [0]: table pages */
 	struct mmu_notifier notifier;
 	struct vireo_shadow *shadow;	/* NULL: the processor needs none, ever */
-	bool log;			/* writes are followed by the processor's log, else by write protection */
+	bool log;			/* writes are followed by the processor's log */
+	bool dirty_bits;		/* or by dirty bits, as far as track.h says; else by write protection */
+	bool ordered;			/* never by dirty bits any more; changed under vm->lock and @lock for writing */
 	bool logging;			/* it is on, or will be before a vCPU enters; changed under vm->lock */
 };
 
@@ -452,8 +454,9 @@ struct vireo_vm {
  * @no_step: an instruction cannot be run alone without danger to the host (Bochs' SVM)
  * @nested_paging: nested tables are used; else shadow tables
  * @shadow_unpaged: shadow tables are used while a guest has paging off
- * @dirty_log: the processor can log the pages that guests write (PML)
+ * @dirty_log: the processor logs the pages that guests write (PML)
  * @dirty_log_allowed: it may be used for that; set before probe()
+ * @dirty_bits: writes of guests are found by the dirty bits of their tables
  * @apic_allowed: VIREO_FEATURE_* of the local APIC that may be used; set before probe()
  * @irq_careful: virtual interrupts can come too early (Bochs), see assist.c
  * @apic_page: the backend wants &vireo_vcpu.apic_page
@@ -477,6 +480,7 @@ struct vireo_caps {
 	bool apic_page;
 	bool dirty_log;
 	bool dirty_log_allowed;
+	bool dirty_bits;
 	u64 apic_allowed;
 	u64 xcr0;
 };

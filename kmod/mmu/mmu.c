@@ -15,6 +15,7 @@
 #include "mmu.h"
 #include "notifier.h"
 #include "tdp.h"
+#include "track.h"
 
 static struct vireo_tdp_format host_format __ro_after_init;
 
@@ -55,6 +56,7 @@ int vireo_mmu_create(struct vireo_vm *vm)
 			goto tdp;
 	}
 	mmu->log = vireo_caps.dirty_log && !mmu->shadow;
+	mmu->dirty_bits = vireo_caps.dirty_bits;
 	mmu->notifier.ops = &vireo_notifier_ops;
 	r = mmu_notifier_register(&mmu->notifier, vm->mm);
 	if (r)
@@ -112,6 +114,8 @@ static bool zap_gfns(struct vireo_vm *vm, u64 start, u64 end, struct list_head *
 	bool found = false;
 	u32 i;
 
+	for (i = 0; i < map->nr; i++)
+		vireo_track_before_zap(vm, &map->mem[i], start, end);
 	if (vm->mmu.root)
 		found = vireo_tdp_zap(&vm->mmu, start, end, cut);
 	for (i = 0; vm->mmu.shadow && i < map->nr; i++)

@@ -221,8 +221,12 @@ int vireo_shadow_add_region(struct vireo_vm *vm, struct vireo_mem *mem);
 void vireo_shadow_free_region(struct vireo_mem *mem);
 /* Under the lock for writing: drop what maps frames of a region, or follows tables there.  True: flush. */
 bool vireo_shadow_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
-/* Frames of @mem lose the right to be written: all, or those with a bit; mmu->lock held for writing, no flush. */
-void vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
+/*
+ * Frames of @mem lose the right to be written: all, or those with a bit; mmu->lock held for writing, no flush.  With mmu->dirty_bits
+ * small mappings lose their dirty bit as well, or, if @keep, only that.  If @tell, consumers hear of those that
+ * were dirty.  Return: true if anything was taken away.
+ */
+bool vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end, bool keep, bool tell);
 void vireo_shadow_protect_word(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, unsigned long bits);
 void vireo_shadow_zap_all(struct vireo_vm *vm);
 /* The launcher may have written to tables: drop all that follows them; interrupts on. */

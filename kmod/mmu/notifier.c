@@ -21,6 +21,7 @@
 #include "mmu.h"
 #include "notifier.h"
 #include "tdp.h"
+#include "track.h"
 
 static struct vireo_vm *notifier_vm(struct mmu_notifier *notifier)
 {
@@ -54,6 +55,7 @@ static bool zap_user_range(struct vireo_vm *vm, unsigned long start, unsigned lo
 	for (i = 0; i < map->nr; i++) {
 		if (!mem_overlap(&map->mem[i], start, end, &first, &last))
 			continue;
+		vireo_track_before_zap(vm, &map->mem[i], first, last);
 		if (vm->mmu.root)
 			found |= vireo_tdp_zap(&vm->mmu, first, last, cut);
 		if (vm->mmu.shadow)

@@ -104,8 +104,15 @@ static void watch(struct vireo_vcpu *vcpu)
 
 void vireo_quota_begin(struct vireo_vcpu *vcpu)
 {
+	struct vireo_vm *vm = vcpu->vm;
+
 	vcpu->dirty_counted = vcpu->wants & VIREO_WANT_QUOTA;
 	vcpu->dirty_quota = READ_ONCE(vcpu->run->dirty_quota);
+	if (vcpu->dirty_counted && unlikely(vm->mmu.dirty_bits && !READ_ONCE(vm->mmu.ordered))) {
+		mutex_lock(&vm->lock);
+		vireo_track_order(vm);
+		mutex_unlock(&vm->lock);
+	}
 	if (vcpu->dirty_counted && !vcpu->dirty_quota)
 		vireo_request_set(vcpu, VIREO_REQ_DIRTY);
 	watch(vcpu);
@@ -161,6 +168,7 @@ int vireo_ring_set(struct vireo_vcpu *vcpu, const struct vireo_ring_config *arg)
 	}
 	mutex_lock(&vm->lock);
 	vcpu->ring[arg->consumer] = ring;
+	vireo_track_order(vm);
 	mutex_unlock(&vm->lock);
 	ring_free(old);
 	watch(vcpu);

@@ -301,7 +301,7 @@ static int rollback_start(struct vireo_vm *vm)
 		if (live) {
 			bitmap_zero(live->words, mem->pages);
 			bitmap_zero(live->summary, BITS_TO_LONGS(mem->pages));
-			vireo_track_protect(vm, mem, true);
+			vireo_track_protect(vm, mem, true, false);
 			vireo_track_flush(vm);
 			continue;
 		}
@@ -321,7 +321,7 @@ static void rollback_protect(struct vireo_vm *vm)
 	u32 i;
 
 	for (i = 0; i < map->nr; i++)
-		vireo_track_protect(vm, &map->mem[i], true);
+		vireo_track_protect(vm, &map->mem[i], true, false);
 	vireo_track_flush(vm);
 }
 

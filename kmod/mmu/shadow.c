@@ -16,6 +16,7 @@
 
 #include "notifier.h"
 #include "shadow.h"
+#include "track.h"
 
 /* Spare pages that are kept; what more is freed goes back to the host. */
 #define SPARE_MAX	64
@@ -152,6 +153,16 @@ static void list_remove(struct vireo_shadow *s, struct shadow_page *sp, unsigned
 		shadow_by_id(s, next)->prev[next % SHADOW_ENTRIES] = prev;
 }
 
+/* A leaf of @gfn that was @entry is gone, or has lost its dirty bit. */
+static void shadow_tell(const struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, int level, u64 entry)
+{
+	const u64 page = gfn - mem->gfn;
+
+	/* Large ones were not writable since the region is followed. */
+	if (vm->mmu.dirty_bits && mem->track && level == 1 && (entry & PT_DIRTY))
+		vireo_track_word(mem->track, page / BITS_PER_LONG, BIT(page % BITS_PER_LONG));
+}
+
 void shadow_clear(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i)
 {
 	struct vireo_shadow *s = vm->mmu.shadow;
@@ -160,13 +171,14 @@ void shadow_clear(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i)
 
 	if (!entry)
 		return;
-	/* The processor may be setting its accessed bit: take all at once. */
-	xchg(&sp->table[i], 0);
+	/* The processor may be setting its accessed and dirty bits: take all at once. */
+	entry = xchg(&sp->table[i], 0);
 	__clear_bit(i, sp->used);
 	s->stale = true;
 	if (shadow_is_leaf(sp, entry)) {
 		const struct vireo_mem *mem = vireo_mem_find(shadow_map(vm), sp->gfns[i]);
 
+		shadow_tell(vm, mem, sp->gfns[i], level, entry);
 		list_remove(s, sp, i, &shadow_frame(mem, sp->gfns[i], level)->first);
 		atomic_long_dec(&vm->mmu.pages[level]);
 	} else {
@@ -203,6 +215,15 @@ void shadow_link(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i,
 	WRITE_ONCE(sp->table[i], new);
 }
 
+void shadow_replace(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp, unsigned int i,
+		    u64 entry)
+{
+	const u64 old = xchg(&sp->table[i], entry);
+
+	if (unlikely(old & ~entry & PT_DIRTY))
+		shadow_tell(vm, mem, sp->gfns[i], sp->role.level, old);
+}
+
 void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry)
 {
@@ -213,7 +234,7 @@ void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 	    !((old ^ entry) & PT_ADDRESS)) {
 		if (old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
 			vm->mmu.shadow->stale = true;
-		WRITE_ONCE(sp->table[i], entry);
+		shadow_replace(vm, mem, sp, i, entry);
 		return;
 	}
 	shadow_clear(vm, sp, i);
@@ -327,39 +348,65 @@ struct shadow_page *shadow_get(struct vireo_vm *vm, const struct vireo_mem *mem,
 	return sp;
 }
 
-void shadow_write_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn)
+/* Take bits from all small leaves that map @gfn, and large ones out.  True: there were some. */
+static __always_inline bool shadow_quiet(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, u64 bits, bool tell)
 {
 	struct vireo_shadow *s = vm->mmu.shadow;
+	bool found = false;
 	u32 entry, next;
 	int level;
 
 	for (entry = shadow_frame(mem, gfn, 1)->first; entry; entry = next) {
 		struct shadow_page *sp = shadow_by_id(s, entry);
 		unsigned int i = entry % SHADOW_ENTRIES;
+		u64 old;
 
 		next = sp->next[i];
-		if (sp->table[i] & PT_WRITE) {
-			clear_bit(ilog2(PT_WRITE), (unsigned long *)&sp->table[i]);
-			s->stale = true;
+		if (!(READ_ONCE(sp->table[i]) & bits))
+			continue;
+		old = atomic_long_fetch_andnot(bits, (atomic_long_t *)&sp->table[i]);
+		s->stale = true;
+		found = true;
+		if (tell)
+			shadow_tell(vm, mem, gfn, 1, old);
+	}
+	/* Large ones come back in small pieces.  Those that are not writable only have to go for a table. */
+	for (level = 2; level <= TDP_MAX_LEVEL; level++) {
+		for (entry = shadow_frame(mem, gfn, level)->first; entry; entry = next) {
+			struct shadow_page *sp = shadow_by_id(s, entry);
+			unsigned int i = entry % SHADOW_ENTRIES;
+
+			next = sp->next[i];
+			if (!((bits | sp->table[i]) & PT_WRITE))
+				continue;
+			shadow_clear(vm, sp, i);
+			found = true;
 		}
 	}
-	/* Large ones come back in small pieces. */
-	for (level = 2; level <= TDP_MAX_LEVEL; level++) {
-		while ((entry = shadow_frame(mem, gfn, level)->first))
-			shadow_clear(vm, shadow_by_id(s, entry), entry % SHADOW_ENTRIES);
-	}
+	return found;
 }
 
-void vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end)
+void shadow_write_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn)
 {
+	shadow_quiet(vm, mem, gfn, PT_WRITE, false);
+}
+
+bool vireo_shadow_protect(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end, bool keep, bool tell)
+{
+	const u64 bits = keep ? PT_DIRTY : vm->mmu.dirty_bits ? PT_WRITE | PT_DIRTY : PT_WRITE;
+	bool found = false;
+
 	for (; start < end; start++)
-		shadow_write_protect(vm, mem, start);
+		found |= shadow_quiet(vm, mem, start, bits, tell);
+	return found;
 }
 
 void vireo_shadow_protect_word(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn, unsigned long bits)
 {
+	const u64 quiet = vm->mmu.dirty_bits ? PT_WRITE | PT_DIRTY : PT_WRITE;
+
 	for (; bits; bits &= bits - 1)
-		shadow_write_protect(vm, mem, gfn + __ffs(bits));
+		shadow_quiet(vm, mem, gfn + __ffs(bits), quiet, false);
 }
 
 /* ------------------------------------------------------------------ */

@@ -311,6 +311,9 @@ struct shadow_page *shadow_get(struct vireo_vm *vm, const struct vireo_mem *mem,
 /* Point entry @i of @sp to @child, with rights and flags @bits. */
 void shadow_link(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *child, u64 bits);
+/* A leaf of @mem, entry @i of @sp, becomes @entry, which maps the same; the dirty bit that it had is told of. */
+void shadow_replace(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp, unsigned int i,
+		    u64 entry);
 /* Have entry @i of @sp map @gfn, of @mem: @entry is its whole value. */
 void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry);

@@ -286,7 +286,8 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 			continue;
 		guest &= PT_RIGHTS | PT_DIRTY;
 		if (!(guest & PT_DIRTY) || !host_writable(host) ||
-		    (mem->flags & VIREO_REGION_READONLY) || mem->track || !shadow_may_write(vm, mem, gfn))
+		    (mem->flags & VIREO_REGION_READONLY) || !vireo_track_writable(&vm->mmu, mem) ||
+		    !shadow_may_write(vm, mem, gfn))
 			guest &= ~PT_WRITE;
 		/* Not accessed yet, as far as anybody knows. */
 		shadow_add_leaf(vm, mem, sp, i, gfn, PT_PRESENT | (guest & PT_RIGHTS) |
@@ -294,16 +295,16 @@ static void fault_around(struct vireo_vcpu *vcpu, const struct shadow_fault *f,
 	}
 }
 
-/* What the guest's entry, and the region, make of a leaf; @drop: bits that a large one must have. */
-static u64 leaf_flags(const struct shadow_fault *f, u64 guest, int level, u64 drop)
+/* What the guest's entry, and the region, make of a leaf. */
+static u64 leaf_flags(const struct vireo_mmu *mmu, const struct shadow_fault *f, u64 guest, int level)
 {
 	u64 flags = PT_PRESENT | PT_ACCESSED | (guest & (PT_USER | PT_NX));
 
 	if ((guest & PT_DIRTY) && !(f->mem->flags & VIREO_REGION_READONLY) &&
-	    (!f->mem->track || (f->access & VIREO_ACCESS_WRITE)))
+	    (!f->mem->track || (f->access & VIREO_ACCESS_WRITE) || (level == 1 && vireo_track_writable(mmu, f->mem))))
 		flags |= guest & PT_WRITE;
 	if (level > 1)
-		flags |= PT_LARGE | drop;
+		flags |= PT_LARGE | mmu->shadow->large_drop;
 	if (f->access & VIREO_ACCESS_WRITE)
 		flags |= PT_DIRTY;
 	return flags;
@@ -330,7 +331,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	if (write && !(guest & PT_DIRTY))
 		return MAP_BUSY;
 
-	flags |= leaf_flags(f, leaf_rights(f, *sp, guest), level, vm->mmu.shadow->large_drop);
+	flags |= leaf_flags(&vm->mmu, f, leaf_rights(f, *sp, guest), level);
 	if ((flags & PT_WRITE) && !writable)
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -347,7 +348,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 			return MAP_BUSY;
 		}
 	}
-	if (flags & PT_WRITE)
+	if (write && (flags & PT_WRITE))
 		vireo_track_mark(vcpu, f->mem, f->gfn);
 	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
 			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
@@ -426,7 +427,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 
 	if ((f->access & VIREO_ACCESS_WRITE) && !(guest & PT_DIRTY))
 		return MAP_BUSY;
-	flags = leaf_flags(f, leaf_rights(f, sp, guest), level, vm->mmu.shadow->large_drop);
+	flags = leaf_flags(&vm->mmu, f, leaf_rights(f, sp, guest), level);
 	if (!host_writable(host))
 		flags &= ~PT_WRITE;
 	if ((flags & PT_WRITE) && unlikely(!shadow_may_write(vm, f->mem, f->gfn))) {
@@ -434,7 +435,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 			return MAP_EXCLUSIVE;
 		flags &= ~PT_WRITE;
 	}
-	if (flags & PT_WRITE)
+	if ((f->access & VIREO_ACCESS_WRITE) && (flags & PT_WRITE))
 		vireo_track_mark(vcpu, f->mem, f->gfn);
 	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
 			     f->gfn & ~(tdp_pages(level) - 1),

@@ -96,7 +96,7 @@ static void shadow_resync(struct vireo_vm *vm, struct shadow_page *sp)
 		if (!new) {
 			shadow_clear(vm, sp, i);
 		} else if (((new ^ entry) & PT_RIGHTS)) {
-			WRITE_ONCE(sp->table[i], new);
+			shadow_replace(vm, vireo_mem_find(shadow_map(vm), sp->gfns[i]), sp, i, new);
 			vm->mmu.shadow->stale = true;
 		}
 	}

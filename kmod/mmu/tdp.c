@@ -14,6 +14,7 @@
 #include <linux/sched.h>
 
 #include "tdp.h"
+#include "track.h"
 
 void vireo_tdp_format(struct vireo_tdp_format *format, const struct vireo_caps *caps,
 		      bool no_large_exec, u64 encrypt)
@@ -167,16 +168,12 @@ bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *
 	return true;
 }
 
-/* What a leaf may lack for the next write to be noticed. */
-static __always_inline u64 tdp_quiet(const struct vireo_mmu *mmu, int level)
-{
-	return mmu->log && level == 1 ? mmu->format->dirty : TDP_WRITE;
-}
-
 static void tdp_protect_table(struct vireo_mmu *mmu, u64 *table, int level, u64 start, u64 end, bool all)
 {
 	const u64 span = tdp_pages(level);
-	const u64 quiet = all ? TDP_WRITE | mmu->format->dirty : tdp_quiet(mmu, level);
+	/* What a leaf has to lack for the next write to be noticed. */
+	const u64 quiet = all ? TDP_WRITE | mmu->format->dirty :
+			  level == 1 && (mmu->log || mmu->dirty_bits) ? mmu->format->dirty : TDP_WRITE;
 	u64 gfn = start & ~(span - 1);
 
 	for (; gfn < end; gfn += span) {
@@ -218,7 +215,8 @@ static u64 *tdp_leaf_table(struct vireo_mmu *mmu, u64 gfn)
 
 void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 {
-	const u64 quiet = tdp_quiet(mmu, 1);
+	const u64 quiet = mmu->log ? mmu->format->dirty :
+			  mmu->dirty_bits ? TDP_WRITE | mmu->format->dirty : TDP_WRITE;
 	u64 *table = NULL;
 	u64 last = 0;
 
@@ -234,8 +232,102 @@ void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 			continue;
 		e = &table[g & (TDP_ENTRIES - 1)];
 		if (READ_ONCE(*e) & quiet)
-			clear_bit(__ffs64(quiet), (unsigned long *)e);
+			atomic_long_andnot(quiet, (atomic_long_t *)e);
 	}
+}
+
+/* Is there anything in eight entries at @e? */
+static __always_inline bool tdp_any8(const u64 *e, u64 bits)
+{
+	return (READ_ONCE(e[0]) | READ_ONCE(e[1]) | READ_ONCE(e[2]) | READ_ONCE(e[3]) |
+		READ_ONCE(e[4]) | READ_ONCE(e[5]) | READ_ONCE(e[6]) | READ_ONCE(e[7])) & bits;
+}
+
+static bool tdp_harvest_leaves(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 *table, u64 start, u64 end,
+			       u64 clear)
+{
+	unsigned long bits = 0;
+	bool found = false;
+	u64 gfn, word = 0;
+
+	for (gfn = start; gfn < end; gfn++) {
+		u64 *e = &table[tdp_index(gfn, 1)];
+		const u64 page = gfn - mem->gfn;
+
+		if (!(gfn % 8) && end - gfn >= 8 && !tdp_any8(e, clear)) {
+			gfn += 7;
+			continue;
+		}
+		if (!(READ_ONCE(*e) & clear))
+			continue;
+		found = true;
+		if (!(atomic_long_fetch_andnot(clear, (atomic_long_t *)e) & mmu->format->dirty))
+			continue;
+		if (bits && word != page / BITS_PER_LONG) {
+			vireo_track_word(mem->track, word, bits);
+			bits = 0;
+		}
+		word = page / BITS_PER_LONG;
+		bits |= BIT(page % BITS_PER_LONG);
+	}
+	if (bits)
+		vireo_track_word(mem->track, word, bits);
+	return found;
+}
+
+/* Has a processor gone through @e, which points to a table, since that was last asked, or nearly? */
+static bool tdp_visited(struct vireo_mmu *mmu, u64 *e, u64 entry, bool *found)
+{
+	const u64 accessed = mmu->format->accessed;
+	u64 new;
+
+	do {
+		if (!(entry & (accessed | TDP_AGAIN)))
+			return false;
+		new = (entry & ~(accessed | TDP_AGAIN)) | (entry & accessed ? TDP_AGAIN : 0);
+	} while (!try_cmpxchg64(e, &entry, new));
+	/* Its next visit is to be noticed, by whatever it has cached of this one. */
+	*found |= new & TDP_AGAIN;
+	return true;
+}
+
+static bool tdp_harvest_table(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 *table, int level, u64 start,
+			      u64 end, u64 clear)
+{
+	const u64 span = tdp_pages(level);
+	u64 gfn = start & ~(span - 1);
+	bool found = false;
+
+	if (level == 1)
+		return tdp_harvest_leaves(mmu, mem, table, start, end, clear);
+	for (; gfn < end; gfn += span) {
+		u64 *e = &table[tdp_index(gfn, level)];
+		u64 entry = READ_ONCE(*e);
+
+		if (!entry)
+			continue;
+		if (tdp_is_leaf(entry, level)) {
+			if (entry & clear & TDP_WRITE) {
+				atomic_long_andnot(TDP_WRITE, (atomic_long_t *)e);
+				found = true;
+			}
+			continue;
+		}
+		if (level == 2 && !(clear & TDP_WRITE) && start <= gfn && gfn + span <= end &&
+		    !tdp_visited(mmu, e, entry, &found))
+			continue;
+		found |= tdp_harvest_table(mmu, mem, tdp_table(mmu->format, entry), level - 1, max(start, gfn),
+					   min(end, gfn + span), clear);
+	}
+	return found;
+}
+
+bool vireo_tdp_harvest(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 start, u64 end, u64 clear)
+{
+	end = min(end, tdp_pages(mmu->levels + 1));
+	if (start >= end)
+		return false;
+	return tdp_harvest_table(mmu, mem, tdp_table(mmu->format, mmu->root), mmu->levels, start, end, clear);
 }
 
 static bool tdp_is_empty(const u64 *table)

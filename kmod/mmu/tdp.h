@@ -51,6 +51,8 @@
 #define TDP_WRITE		BIT_ULL(1)
 #define TDP_EXEC		BIT_ULL(2)	/* EPT executable, NPT user: both always set in a table */
 #define TDP_LARGE		BIT_ULL(7)
+/* Ignored by processors. In an entry that points to a table of level 1: vireo_tdp_harvest() */
+#define TDP_AGAIN		BIT_ULL(11)
 #define TDP_ADDRESS		GENMASK_ULL(51, 12)
 
 static_assert(TDP_PRESENT == EPT_READ && TDP_PRESENT == NPT_PRESENT);
@@ -176,15 +178,35 @@ bool vireo_tdp_split(struct vireo_mmu *mmu, struct vireo_mmu_cache *cache, u64 *
  * @mmu: tables, lock held for writing
  * @start: first guest frame
  * @end: frame after the last
- * @all: small ones lose both, whether there is a log or not
+ * @all: small ones lose both, whatever writes are followed by
  *
- * All mappings that touch the range lose the right to be written; with mmu->log, small ones their dirty bit instead.
+ * All mappings that touch the range lose the right to be written; with mmu->log or mmu->dirty_bits, small ones their dirty bit instead.
  * The flush is the caller's.
  */
 void vireo_tdp_protect(struct vireo_mmu *mmu, u64 start, u64 end, bool all);
 
-/* The same for small mappings of the frames from @gfn on for which @bits has a bit. */
+/*
+ * The same for small mappings of the frames from @gfn on for which @bits has a bit; with mmu->dirty_bits they are of a region
+ * that is not followed by these, and lose both.
+ */
 void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits);
+
+/**
+ * vireo_tdp_harvest() - consumers hear of the pages of a region whose small mappings are dirty
+ * @mmu: tables, lock held for writing
+ * @mem: region, which is followed
+ * @start: first guest frame
+ * @end: frame after the last
+ * @clear: what mappings lose: dirty bits, the right to be written, or both
+ *
+ * If only dirty bits are to go, tables are skipped through which no processor has gone: an entry that points to a table
+ * loses its accessed bit when what is in the table is looked at.  A processor that has read the entry before
+ * that may make mappings dirty until its TLB is flushed: so such a table is looked at once more (TDP_AGAIN).
+ * The flush, before the next call, is the caller's.
+ *
+ * Return: true if anything was cleared, so that a flush is needed.
+ */
+bool vireo_tdp_harvest(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 start, u64 end, u64 clear);
 
 /**
  * vireo_tdp_zap() - cut out all mappings that touch a range

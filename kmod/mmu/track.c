@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty tracking: by the processor's log of dirty pages, or by write protection.
+ * Dirty tracking: by the processor's log of dirty pages, by dirty bits, or by write protection.
  *
  * In a region that is followed an entry allows writes (with a log: is dirty) only while its page is marked for every
- * consumer.  So a write to an unmarked page faults, the fault marks it and allows the write, both under
+ * consumer; with dirty bits, which it is not needs to be found by whoever takes the entry or the bit away.  So a write to an unmarked page faults, the fault marks it and allows the write, both under
  * mmu->lock held for reading; taking marks and the right to write away is done under it held for writing, and
  * all TLBs are flushed before the reader hears of the marks.  What is in logs is marked when vCPUs leave the guest.
  *
@@ -153,22 +153,54 @@ void vireo_track_free(struct vireo_track *track)
 	kfree_rcu(track, rcu);
 }
 
-void vireo_track_protect(struct vireo_vm *vm, const struct vireo_mem *mem, bool all)
+void vireo_track_protect(struct vireo_vm *vm, const struct vireo_mem *mem, bool all, bool tell)
 {
 	struct vireo_mmu *mmu = &vm->mmu;
+	const bool bits = vireo_track_by_bits(mmu, mem) && !all;
 	const u64 end = mem->pages;
 	u64 page, next;
 
 	for (page = 0; page < end; page = next) {
 		next = min(end, page + TRACK_PAGES);
 		write_lock(&mmu->lock);
-		if (mmu->root)
-			vireo_tdp_protect(mmu, mem->gfn + page, mem->gfn + next, all);
+		if (mmu->root && tell && mmu->dirty_bits)
+			vireo_tdp_harvest(mmu, mem, mem->gfn + page, mem->gfn + next,
+					  bits ? mmu->format->dirty : TDP_WRITE | mmu->format->dirty);
+		else if (mmu->root)
+			vireo_tdp_protect(mmu, mem->gfn + page, mem->gfn + next, all || (mmu->dirty_bits && !bits));
 		if (mmu->shadow)
-			vireo_shadow_protect(vm, mem, mem->gfn + page, mem->gfn + next);
+			vireo_shadow_protect(vm, mem, mem->gfn + page, mem->gfn + next, bits, tell);
 		write_unlock(&mmu->lock);
 		cond_resched();
 	}
+}
+
+void __vireo_track_before_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end)
+{
+	struct vireo_mmu *mmu = &vm->mmu;
+
+	/* What is not writable any more cannot become dirty. */
+	if (mmu->root)
+		vireo_tdp_harvest(mmu, mem, max(start, mem->gfn), min(end, mem->gfn + mem->pages),
+				  TDP_WRITE | mmu->format->dirty);
+}
+
+void vireo_track_order(struct vireo_vm *vm)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vm);
+	u32 i;
+
+	lockdep_assert_held(&vm->lock);
+	if (!vm->mmu.dirty_bits || vm->mmu.ordered)
+		return;
+	write_lock(&vm->mmu.lock);
+	WRITE_ONCE(vm->mmu.ordered, true);
+	write_unlock(&vm->mmu.lock);
+	for (i = 0; i < map->nr; i++) {
+		if (map->mem[i].track)
+			vireo_track_protect(vm, &map->mem[i], true, true);
+	}
+	vireo_track_flush(vm);
 }
 
 void vireo_track_flush(struct vireo_vm *vm)
@@ -189,6 +221,7 @@ static const struct vireo_mem *find_tracked(struct vireo_vm *vm, u32 slot, u32 c
 
 int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer)
 {
+	const bool others = mem->track;
 	struct vireo_track *track;
 	int r;
 
@@ -197,8 +230,12 @@ int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 cons
 	track = kzalloc(sizeof(*track), GFP_KERNEL_ACCOUNT);
 	if (!track)
 		return -ENOMEM;
-	if (mem->track)
+	if (others) {
 		*track = *mem->track;
+		/* What was written before this is no news for the new one. */
+		if (vireo_track_by_bits(&vm->mmu, mem))
+			vireo_track_protect(vm, mem, false, true);
+	}
 	track->by[consumer] = dirty_alloc(mem->pages);
 	r = track->by[consumer] ? vireo_region_track(vm, mem, track, false) : -ENOMEM;
 	if (r) {
@@ -213,7 +250,7 @@ int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 cons
 	}
 	/* What is writable, or dirty, now was never marked for this one. */
 	mem = vireo_region_find(vm, mem->slot);
-	vireo_track_protect(vm, mem, consumer == VIREO_TRACK_SNAPSHOT);
+	vireo_track_protect(vm, mem, consumer == VIREO_TRACK_SNAPSHOT, others);
 	vireo_track_flush(vm);
 	return 0;
 }
@@ -279,13 +316,18 @@ static unsigned long take(unsigned long *word, unsigned long mask)
 	return atomic_long_fetch_andnot(mask, (atomic_long_t *)word) & mask;
 }
 
-/* Marks of a word and, with them, the right to write or the dirty bits; mmu->lock held for writing, not flushed. */
+/*
+ * Marks of a word and, with them, the right to write or the dirty bits, which have been taken already where these are all
+ * that tells of writes; mmu->lock held for writing, not flushed.
+ */
 static unsigned long take_word(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_dirty *dirty, u64 word,
 			       unsigned long mask)
 {
 	const unsigned long bits = take(&dirty->words[word], mask);
 	const u64 gfn = mem->gfn + word * BITS_PER_LONG;
 
+	if (vireo_track_by_bits(&vm->mmu, mem))
+		return bits;
 	if (vm->mmu.root)
 		vireo_tdp_protect_word(&vm->mmu, gfn, bits);
 	if (vm->mmu.shadow)
@@ -387,10 +429,32 @@ static int take_words(struct vireo_vm *vm, const struct vireo_mem *mem, struct v
 	return r;
 }
 
+/* Mark what is dirty of the pages from @first to @end.  Return: true: all TLBs must be flushed before the call returns. */
+static bool take_bits(struct vireo_vm *vm, const struct vireo_mem *mem, u64 first, u64 end)
+{
+	const u64 last = mem->gfn + end;
+	u64 gfn = mem->gfn + first, next;
+	bool found = false;
+
+	for (; gfn < last; gfn = next) {
+		/* Whole tables, as far as there are any. */
+		next = min(last, (gfn | (TRACK_PAGES - 1)) + 1);
+		write_lock(&vm->mmu.lock);
+		if (vm->mmu.root)
+			found |= vireo_tdp_harvest(&vm->mmu, mem, gfn, next, vm->mmu.format->dirty);
+		if (vm->mmu.shadow)
+			found |= vireo_shadow_protect(vm, mem, gfn, next, true, true);
+		write_unlock(&vm->mmu.lock);
+		cond_resched();
+	}
+	return found;
+}
+
 int vireo_track_get(struct vireo_vm *vm, struct vireo_dirty_log *arg)
 {
 	const struct vireo_mem *mem;
 	struct vireo_dirty *dirty;
+	bool flush = false;
 	u64 sum, end;
 	int r = 0;
 
@@ -409,6 +473,8 @@ int vireo_track_get(struct vireo_vm *vm, struct vireo_dirty_log *arg)
 	/* The logs of vCPUs that run are taken when they come out. */
 	if (vm->mmu.logging)
 		vireo_request_all(vm, VIREO_REQ_SYNC);
+	if (vireo_track_by_bits(&vm->mmu, mem))
+		flush = take_bits(vm, mem, arg->first, end);
 	dirty = mem->track->by[arg->consumer];
 	arg->found = 0;
 	for (sum = arg->first / TRACK_SPAN; !r && sum * TRACK_SPAN < end; sum++) {
@@ -416,7 +482,7 @@ int vireo_track_get(struct vireo_vm *vm, struct vireo_dirty_log *arg)
 			r = take_words(vm, mem, dirty, arg, end, sum);
 	}
 	/* Also if nothing lost a right just now: another consumer may not have come to its flush yet. */
-	if (r || arg->found)
+	if (r || arg->found || flush)
 		vireo_track_flush(vm);
 	return r;
 }

@@ -68,10 +68,17 @@ void vireo_track_logged(struct vireo_vcpu *vcpu, const u64 *log, unsigned int nr
 /* Consumers, not a snapshot, hear of pages of the region's word @word, for each of which @bits has a bit. */
 void vireo_track_word(const struct vireo_track *track, u64 word, unsigned long bits);
 
+/* Are writes to a region that is followed found by dirty bits?  mmu->lock or vm->lock held. */
+static __always_inline bool vireo_track_by_bits(const struct vireo_mmu *mmu, const struct vireo_mem *mem)
+{
+	return mmu->dirty_bits && !mmu->ordered && !mem->track->by[VIREO_TRACK_SNAPSHOT];
+}
+
 /* May entries of the region allow writes to pages that are not marked? */
 static __always_inline bool vireo_track_writable(const struct vireo_mmu *mmu, const struct vireo_mem *mem)
 {
-	return likely(!mem->track) || (mmu->log && !mem->track->by[VIREO_TRACK_SNAPSHOT]);
+	return likely(!mem->track) || (mmu->log && !mem->track->by[VIREO_TRACK_SNAPSHOT]) ||
+	       vireo_track_by_bits(mmu, mem);
 }
 
 /**
@@ -79,10 +86,34 @@ static __always_inline bool vireo_track_writable(const struct vireo_mmu *mmu, co
  * @vm: VM
  * @mem: region
  * @all: take all rights to write away, even where there is a log
+ * @tell: consumers hear of what is dirty and may not be marked
  *
  * The flush is the caller's.
  */
-void vireo_track_protect(struct vireo_vm *vm, const struct vireo_mem *mem, bool all);
+void vireo_track_protect(struct vireo_vm *vm, const struct vireo_mem *mem, bool all, bool tell);
+
+void __vireo_track_before_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end);
+
+/**
+ * vireo_track_before_zap() - nested mappings are about to go, and their dirty bits with them
+ * @vm: VM, mmu->lock held for writing
+ * @mem: region
+ * @start: first guest frame
+ * @end: frame after the last
+ */
+static __always_inline void vireo_track_before_zap(struct vireo_vm *vm, const struct vireo_mem *mem, u64 start, u64 end)
+{
+	if (unlikely(mem->track && vm->mmu.dirty_bits))
+		__vireo_track_before_zap(vm, mem, start, end);
+}
+
+/**
+ * vireo_track_order() - somebody wants to hear of each write when it happens
+ * @vm: VM, vm->lock held
+ *
+ * No region is followed by dirty bits any more, as they tell that to a reader only.
+ */
+void vireo_track_order(struct vireo_vm *vm);
 
 /* vireo_track_set() once it is checked; @consumer may be VIREO_TRACK_SNAPSHOT.  0, -EALREADY, -ENOMEM. */
 int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consumer);

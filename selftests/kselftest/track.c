@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -259,6 +260,51 @@ TEST_F(track, large)
 	EXPECT_EQ(2, get_range(vm, SLOT, 0, 0, PAGES / 2, self->bitmap));
 	ASSERT_EQ(0, vt_region_delete(vm, SLOT));
 	EXPECT_EQ(-ENOENT, track(vm, SLOT, 0, 0));
+}
+
+static unsigned long faults_of(struct vt_vcpu *cpu)
+{
+	struct vireo_stats s = { .size = sizeof(s) };
+
+	return vt_ioctl(cpu->fd, VIREO_GET_STATS, &s) ? -1UL : s.faults;
+}
+
+/*
+ * The next write to a page that was told of faults by write protection alone; and, by dirty bits, once somebody wants to hear of
+ * writes when they happen.
+ */
+TEST_F(track, by_what_was_asked_for)
+{
+	static const u64 some[] = { 0, 1, 63, 64, 100, 511, 512, 513, 1023, 1500, PAGES - 1 };
+	struct vireo_ring_config ring = { .size = sizeof(ring), .consumer = 1, .entries = VIREO_RING_MIN };
+	int vm, fd = open("/sys/module/vireo/parameters/track", O_RDONLY);
+	unsigned long before;
+	char by[16] = "";
+
+	if (fd < 0 || read(fd, by, sizeof(by) - 1) <= 0)
+		SKIP(return, "the module does not say what it was asked for");
+	close(fd);
+	memset(self->mem, 1, BYTES);
+	setup(touch, VT_DATA, 0);
+	vm = self->vm.fd;
+	ASSERT_EQ(0, track(vm, SLOT, 0, 1));
+	ASSERT_EQ(0, go_through(&self->vm, &self->cpu, some, ARRAY_SIZE(some)));
+	EXPECT_EQ(ARRAY_SIZE(some), get_dirty(vm, 0, self->bitmap));
+	before = faults_of(&self->cpu);
+	ASSERT_EQ(0, go_through(&self->vm, &self->cpu, some, ARRAY_SIZE(some)));
+	EXPECT_EQ(ARRAY_SIZE(some), get_dirty(vm, 0, self->bitmap));
+	if (by[0] != 'a')
+		EXPECT_EQ(by[0] == 'w' ? ARRAY_SIZE(some) : 0, faults_of(&self->cpu) - before);
+
+	/* what is dirty before that is told still */
+	ASSERT_EQ(0, go_through(&self->vm, &self->cpu, some, 3));
+	ASSERT_EQ(0, vt_ioctl(self->cpu.fd, VIREO_SET_RING, &ring));
+	EXPECT_EQ(3, get_dirty(vm, 0, self->bitmap));
+	before = faults_of(&self->cpu);
+	ASSERT_EQ(0, go_through(&self->vm, &self->cpu, some, ARRAY_SIZE(some)));
+	EXPECT_EQ(ARRAY_SIZE(some), get_dirty(vm, 0, self->bitmap));
+	if (by[0] != 'a')
+		EXPECT_EQ(by[0] == 'p' ? 0 : ARRAY_SIZE(some), faults_of(&self->cpu) - before);
 }
 
 /* --- nothing is missed ------------------------------------------------------------ */

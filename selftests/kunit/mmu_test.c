@@ -10,6 +10,7 @@
 #include <linux/pagemap.h>
 #include <linux/random.h>
 
+#include "../../kmod/mmu/track.h"
 #include "test_vm.h"
 
 static const struct vireo_caps mmu_caps[] = {
@@ -945,6 +946,141 @@ static void mmu_protect_test(struct kunit *test)
 	test_tdp_check_counts(test, mmu);
 }
 
+/* The entry of a frame, or that of the table of level 1 which it is in: the simple way */
+static u64 *bits_entry(struct vireo_mmu *mmu, u64 gfn, int level)
+{
+	u64 *table = __va(mmu->root & GENMASK_ULL(51, 12));
+	int l;
+
+	for (l = mmu->levels; l > level; l--)
+		table = __va(table[(gfn >> (9 * (l - 1))) % 512] & GENMASK_ULL(51, 12));
+	return &table[(gfn >> (9 * (level - 1))) % 512];
+}
+
+/* As a processor does when a guest writes */
+static void bits_write(struct test_vm *t, u64 gfn, bool walk)
+{
+	*bits_entry(&t->vm.mmu, gfn, 1) |= t->format.accessed | t->format.dirty;
+	if (walk)
+		*bits_entry(&t->vm.mmu, gfn, 2) |= t->format.accessed;
+}
+
+#define BITS_PAGES 1024ULL
+
+/* How many pages of all are dirty; -1 if not @page is, which is not looked at if there are none. */
+static long bits_get(struct test_vm *t, unsigned long user, u64 page)
+{
+	struct vireo_dirty_log log = { .size = sizeof(log), .pages = BITS_PAGES, .bitmap = user };
+	u64 word = 0;
+	int r;
+
+	if (clear_user((void __user *)user, BITS_PAGES / 8))
+		return -EFAULT;
+	mutex_lock(&t->vm.lock);
+	r = vireo_track_get(&t->vm, &log);
+	mutex_unlock(&t->vm.lock);
+	if (r || !log.found)
+		return r;
+	if (get_user(word, (u64 __user *)(user + page / 64 * 8)))
+		return -EFAULT;
+	return word >> page % 64 & 1 ? (long)log.found : -1;
+}
+
+/* Dirty tracking by dirty bits alone: they are found where they are, and before they go. */
+static void mmu_bits_test(struct kunit *test)
+{
+	struct test_vm *t = test->priv;
+	struct vireo_mmu *mmu = &t->vm.mmu;
+	const u64 gfn = 0x40000;
+	struct vireo_tracking arg = { .size = sizeof(arg), .on = 1 };
+	unsigned long a, user;
+	u64 entry;
+	int level;
+
+	if (!t->format.dirty) {
+		kunit_skip(test, "no dirty bits");
+		return;
+	}
+	test_vm_attach(test, t);
+	a = test_mmap(test, BITS_PAGES * PAGE_SIZE, true);
+	user = test_mmap(test, PAGE_SIZE, false);
+	KUNIT_ASSERT_EQ(test, test_region(t, 0, gfn << 12, BITS_PAGES * PAGE_SIZE, a, 0), 0);
+	mmu->dirty_bits = true;
+	touch(test, a + 4 * PAGE_SIZE, true);
+	touch(test, a + 5 * PAGE_SIZE, true);
+	touch(test, a + 600 * PAGE_SIZE, true);
+	/* written before it begins */
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 4) << 12, W), VIREO_FAULT_FIXED);
+	mutex_lock(&t->vm.lock);
+	KUNIT_ASSERT_EQ(test, vireo_track_set(&t->vm, &arg), 0);
+	mutex_unlock(&t->vm.lock);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 0), 0);
+
+	/* read, and writable all the same */
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 5) << 12, R), VIREO_FAULT_FIXED);
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 600) << 12, R), VIREO_FAULT_FIXED);
+	KUNIT_EXPECT_TRUE(test, writable(t, gfn + 4) && writable(t, gfn + 5) && writable(t, gfn + 600));
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 0), 0);
+
+	bits_write(t, gfn + 5, true);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 5), 1);
+	KUNIT_EXPECT_TRUE(test, writable(t, gfn + 5));
+	/* by a processor that came to the table before, and has not been flushed by then; it is not looked for again */
+	bits_write(t, gfn + 4, false);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 4), 1);
+	bits_write(t, gfn + 4, false);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 4), 0);
+	*bits_entry(mmu, gfn, 2) |= t->format.accessed;
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 4), 1);
+	bits_write(t, gfn + 600, true);
+	bits_write(t, gfn + 5, true);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 600), 2);
+	/* a fault for a write */
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 700) << 12, W), VIREO_FAULT_FIXED);
+	*bits_entry(mmu, gfn + 700, 2) |= t->format.accessed;
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 700), 1);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 700), 0);
+
+	/* the host takes it away, together with others or alone; the region does */
+	bits_write(t, gfn + 600, true);
+	KUNIT_ASSERT_EQ(test, vm_munmap(a + 512 * PAGE_SIZE, 512 * PAGE_SIZE), 0);
+	test_tdp_find(mmu, gfn + 600, &level);
+	KUNIT_EXPECT_EQ(test, level, 0);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 600), 1);
+	/* these may have gone with it: the host has split what could have been a large page */
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 4) << 12, R), VIREO_FAULT_FIXED);
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 5) << 12, R), VIREO_FAULT_FIXED);
+	bits_write(t, gfn + 4, true);
+	vireo_mmu_zap_gfns(&t->vm, gfn + 4, gfn + 5);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 4), 1);
+
+	/* a second consumer hears of nothing that was before, the first one of all */
+	bits_write(t, gfn + 5, true);
+	arg.consumer = 1;
+	mutex_lock(&t->vm.lock);
+	KUNIT_ASSERT_EQ(test, vireo_track_set(&t->vm, &arg), 0);
+	KUNIT_EXPECT_FALSE(test, *bits_entry(mmu, gfn + 5, 1) & t->format.dirty);
+	arg.on = 0;
+	KUNIT_ASSERT_EQ(test, vireo_track_set(&t->vm, &arg), 0);
+	mutex_unlock(&t->vm.lock);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 5), 1);
+
+	/* in order: by write protection, from now on */
+	bits_write(t, gfn + 5, true);
+	mutex_lock(&t->vm.lock);
+	vireo_track_order(&t->vm);
+	mutex_unlock(&t->vm.lock);
+	entry = test_tdp_find(mmu, gfn + 5, &level);
+	KUNIT_EXPECT_FALSE(test, entry & (TDP_WRITE | t->format.dirty));
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 5), 1);
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 5) << 12, R), VIREO_FAULT_FIXED);
+	KUNIT_EXPECT_FALSE(test, writable(t, gfn + 5));
+	KUNIT_EXPECT_EQ(test, fault_slow(t, (gfn + 5) << 12, W), VIREO_FAULT_FIXED);
+	KUNIT_EXPECT_EQ(test, bits_get(t, user, 5), 1);
+	KUNIT_EXPECT_FALSE(test, writable(t, gfn + 5));
+	test_tdp_check_counts(test, mmu);
+}
+
 static struct kunit_case mmu_cases[] = {
 	KUNIT_CASE(mmu_format_test),
 	KUNIT_CASE_PARAM(mmu_reach_test, mmu_caps_gen_params),
@@ -952,6 +1088,7 @@ static struct kunit_case mmu_cases[] = {
 	KUNIT_CASE_PARAM(mmu_young_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_split_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_protect_test, mmu_caps_gen_params),
+	KUNIT_CASE_PARAM(mmu_bits_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_model_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_fault_test, mmu_caps_gen_params),
 	KUNIT_CASE_PARAM(mmu_around_test, mmu_caps_gen_params),
