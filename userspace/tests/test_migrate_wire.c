@@ -34,6 +34,11 @@ static void test_headers(void)
 		{ { WIRE_TAKEN, 0, 16 }, false, true },		{ { WIRE_READY, 0, 0 }, false, true },
 		{ { WIRE_READY, 0, 1 }, false, false },		{ { WIRE_REFUSE, 0, 512 }, false, true },
 		{ { WIRE_REFUSE, 0, 513 }, false, false },	{ { WIRE_CANCEL, 0, 0 }, true, true },
+		{ { WIRE_ACCEPT, 0, 0 }, false, false },	{ { WIRE_ACCEPT, 0, 8 }, false, true },
+		{ { WIRE_ACCEPT, 0, 521 }, false, false },	{ { WIRE_MISSING, 0, 16 }, true, true },
+		{ { WIRE_MISSING, 0, 16 }, false, true },	{ { WIRE_REQUEST, 0, 16 }, true, false },
+		{ { WIRE_REQUEST, 0, 16 }, false, true },	{ { WIRE_REQUEST, 0, 17 }, false, false },
+		{ { WIRE_LEFT, 0, 16 }, true, false },		{ { WIRE_LEFT, 0, 16 }, false, true },
 	};
 	unsigned int i;
 
@@ -50,9 +55,9 @@ static void test_hello(void)
 		uint32_t purpose;
 		uint16_t agreed;	/* 0: none */
 	} cases[] = {
-		{ WIRE_MAGIC, 1, 1, 0, 1 }, { WIRE_MAGIC, 1, 1, 1, 1 }, { WIRE_MAGIC, 9, 1, 0, 1 },
-		{ WIRE_MAGIC, 1, 0, 0, 1 }, { WIRE_MAGIC, 9, 2, 0, 0 }, { WIRE_MAGIC, 0, 0, 0, 0 },
-		{ WIRE_MAGIC, 1, 2, 0, 0 }, { WIRE_MAGIC, 1, 1, 2, 0 }, { "GET / HT", 1, 1, 0, 0 },
+		{ WIRE_MAGIC, 2, 2, 0, 2 }, { WIRE_MAGIC, 2, 2, 1, 2 }, { WIRE_MAGIC, 9, 1, 0, 2 },
+		{ WIRE_MAGIC, 2, 0, 0, 2 }, { WIRE_MAGIC, 9, 3, 0, 0 }, { WIRE_MAGIC, 1, 1, 0, 0 },
+		{ WIRE_MAGIC, 2, 3, 0, 0 }, { WIRE_MAGIC, 2, 2, 2, 0 }, { "GET / HT", 2, 2, 0, 0 },
 	};
 	struct wire_hello hello, got;
 	uint16_t version;
@@ -117,7 +122,7 @@ static void test_pages(void)
 	is(wire_intake_begin(&intake, &memory), 0, "begin");
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		ok(run(bad[i].type, bad[i].gpa, bad[i].count, bad[i].zero, bad[i].len, 0x55), "refused: %s", bad[i].what);
-		ok(holds(0, BYTES, 0) && !intake.pages && !intake.seen[0][0], "and nothing changes");
+		ok(holds(0, BYTES, 0) && !intake.pages && !intake.seen.count, "and nothing changes");
 	}
 	ok(!run(WIRE_PAGES, 4096, 2, 0, 16 + 8192, 0x77), "two pages");
 	ok(holds(0, 4096, 0) && holds(4096, 8192, 0x77) && holds(12288, 4096, 0), "are where they belong");
@@ -154,8 +159,11 @@ static void test_rest(void)
 	ok(!wire_intake(&intake, WIRE_STATE, "de", 2), "and more");
 	ok(intake.state_len == 5 && !memcmp(intake.state, "abcde", 5), "together");
 	end.state = 5;
-	end.flags = 4;
+	end.flags = 8;
 	ok(wire_intake(&intake, WIRE_END, &end, sizeof(end)), "unknown flags");
+	end.flags = WIRE_END_POST;
+	ok(wire_intake(&intake, WIRE_END, &end, sizeof(end)), "pages that come later, which was not agreed");
+	ok(run(WIRE_MISSING, 0, 1, 0, 16, 0), "nor was that some are missing");
 	end.flags = 0;
 	end.zero = 1;
 	ok(wire_intake(&intake, WIRE_END, &end, sizeof(end)), "the reserved field");
@@ -190,6 +198,78 @@ static void test_state_limit(void)
 	wire_intake_end(&intake);
 }
 
+/* Memory that comes after the machine */
+static void test_later(void)
+{
+	struct wire_end end = { .state = 1, .flags = WIRE_END_POST };
+
+	memory_clear(&memory);
+	wire_intake_begin(&intake, &memory);
+	intake.may_miss = true;
+	ok(!run(WIRE_PAGES, 0, 2, 0, 16 + 8192, 3), "two pages");
+	ok(run(WIRE_MISSING, BYTES, 1, 0, 16, 0), "one that is missing behind memory");
+	ok(run(WIRE_MISSING, 0, 1, 0, 17, 0), "with contents");
+	ok(!run(WIRE_MISSING, 4096, PAGES - 1, 0, 16, 0), "all but the first are missing");
+	is(intake.absent.count, PAGES - 1, "so many");
+	is(intake.seen.count, 1, "and one is there");
+	ok(!run(WIRE_PAGES, 8192, 1, 0, 16 + 4096, 4), "one comes after all");
+	is(intake.absent.count, PAGES - 2, "and is not missing any more");
+	wire_intake(&intake, WIRE_STATE, "x", 1);
+	end.pages = intake.pages;
+	end.flags = 0;
+	ok(!wire_intake(&intake, WIRE_END, &end, sizeof(end)), "an end at which all should be there");
+	ok(wire_intake_missing(&intake), "which is not");
+	intake.ended = false;
+	end.flags = WIRE_END_POST;
+	ok(!wire_intake(&intake, WIRE_END, &end, sizeof(end)), "one at which they come later");
+	ok(!wire_intake_missing(&intake), "is complete");
+	wire_intake_end(&intake);
+	wire_intake_begin(&intake, &memory);
+	intake.may_miss = true;
+	run(WIRE_MISSING, 0, PAGES - 1, 0, 16, 0);
+	wire_intake(&intake, WIRE_STATE, "x", 1);
+	end.pages = 0;
+	wire_intake(&intake, WIRE_END, &end, sizeof(end));
+	ok(wire_intake_missing(&intake), "a page that is neither here nor missing");
+	wire_intake_end(&intake);
+}
+
+/* What the destination says */
+static void test_answers(void)
+{
+	static const struct {
+		struct wire_left left;
+		bool good;
+	} cases[] = {
+		{ { 0, 0, 0 }, true },	{ { 5, 0, 0 }, true },	{ { 0, WIRE_LEFT_DIFFERS, 0 }, true },
+		{ { 5, WIRE_LEFT_DIFFERS, 0 }, false },	{ { 0, 2, 0 }, false },	{ { 0, 0, 1 }, false },
+	};
+	struct { struct wire_accept accept; char text[WIRE_TEXT_MAX + 1]; } answer = { { 0, 0 }, "why" };
+	struct wire_pages pages = { 4096, 64, 0 };
+	char why[WIRE_TEXT_MAX + 1];
+	struct wire_accept accept;
+	struct wire_left left;
+	struct wire_run got;
+	unsigned int i;
+
+	ok(!wire_check_accept(&answer, sizeof(accept) + 3, &accept, why) && !strcmp(why, "why"), "it accepts, and says something");
+	ok(wire_check_accept(&answer, sizeof(accept) - 1, &accept, why), "half of that");
+	ok(wire_check_accept(&answer, sizeof(answer), &accept, why), "too much of it");
+	answer.accept.flags = 2;
+	ok(wire_check_accept(&answer, sizeof(accept), &accept, why), "with an unknown flag");
+	answer.accept = (struct wire_accept){ WIRE_ACCEPT_POST, 1 };
+	ok(wire_check_accept(&answer, sizeof(accept), &accept, why), "with the reserved field");
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		is(!wire_check_left(&cases[i].left, sizeof(left), &left), cases[i].good, "what is left: %u", i);
+	ok(wire_check_left(&cases[0].left, 15, &left), "a part of it");
+	ok(!wire_check_run(&memory, WIRE_REQUEST, &pages, sizeof(pages), &got), "64 pages are asked for");
+	ok(got.piece == 0 && got.first == 1 && got.count == 64, "which they are");
+	pages.count = 65;
+	ok(wire_check_run(&memory, WIRE_REQUEST, &pages, sizeof(pages), &got), "more is too much");
+	pages = (struct wire_pages){ BYTES - 4096, 2, 0 };
+	ok(wire_check_run(&memory, WIRE_REQUEST, &pages, sizeof(pages), &got), "behind memory is nothing");
+}
+
 int main(void)
 {
 	static uint8_t page[WIRE_PAGE];
@@ -201,6 +281,8 @@ int main(void)
 	test_pages();
 	test_rest();
 	test_state_limit();
+	test_later();
+	test_answers();
 	ok(wire_is_zero(page), "a page of zeros");
 	page[WIRE_PAGE - 1] = 1;
 	ok(!wire_is_zero(page), "one at its end");

@@ -13,12 +13,16 @@
 
 static const char help_text[] =
 "Usage: vireo migrate [OPTION]... NAME ADDRESS\n"
-"       vireo migrate NAME --cancel | --resolve keep|drop\n"
+"       vireo migrate NAME --cancel | --switch-to-post | --resolve keep|drop\n"
 "Move a running machine to the launcher that waits at ADDRESS (\"vireo\n"
 "receive\"): tcp:HOST:PORT, unix:PATH or exec:COMMAND.\n"
 "\n"
 "  --mode MODE     \"pre\" (default): memory goes while the machine runs;\n"
-"                  \"stop\": the machine rests meanwhile\n"
+"                  \"stop\": the machine rests meanwhile; \"post\": it goes first,\n"
+"                  memory follows\n"
+"  --switch-to-post  with \"pre\": if the machine writes memory faster than that\n"
+"                  is copied, the rest follows it; of a migration that is under\n"
+"                  way: from now on\n"
 "  --downtime MS   rest the machine when what is left takes no longer (default: 300)\n"
 "  --bandwidth B   bytes a second, or with K, M, G (default: no limit)\n"
 "  --timeout S     the connection counts as lost after so long (default: 30)\n"
@@ -33,13 +37,13 @@ static const char help_text[] =
 struct wish {
 	const char *mode, *tls, *resolve;
 	uint64_t downtime, bandwidth, timeout;
-	bool verify, cancel;
+	bool verify, cancel, change;
 };
 
 static int read_mode(const char *text, void *out)
 {
-	if (strcmp(text, "pre") && strcmp(text, "stop")) {
-		report_error("%s: a mode is pre or stop", text);
+	if (strcmp(text, "pre") && strcmp(text, "stop") && strcmp(text, "post")) {
+		report_error("%s: a mode is pre, stop or post", text);
 		return -EINVAL;
 	}
 	*(const char **)out = text;
@@ -93,34 +97,50 @@ static const char *string(const json_t *object, const char *key)
 static void show(const json_t *status)
 {
 	long long total = number(status, "total"), left = number(status, "left");
+	const char *why = string(status, "why");
 
-	printf("%s%s: round %lld, %lld%%, %lld pages sent, %lld left, %lld KiB/s, downtime %lld ms, throttled %lld%%%s",
-	       isatty(STDOUT_FILENO) ? "\r\033[K" : "", string(status, "phase"), number(status, "round"),
-	       total && left < total ? (total - left) * 100 / total : 0, number(status, "pages"), left,
-	       number(status, "rate") / 1024, number(status, "downtime"), number(status, "throttle"),
-	       isatty(STDOUT_FILENO) ? "" : "\n");
+	printf("%s%s: round %lld, %lld%%, %lld pages sent, %lld left, ", isatty(STDOUT_FILENO) ? "\r\033[K" : "",
+	       string(status, "phase"), number(status, "round"), total && left < total ? (total - left) * 100 / total : 0,
+	       number(status, "pages"), left);
+	if (!strcmp(string(status, "phase"), "post-copy"))
+		printf("%lld requests%s%s", number(status, "requests"), *why ? "; " : "", why);
+	else
+		printf("%lld KiB/s, downtime %lld ms, throttled %lld%%", number(status, "rate") / 1024,
+		       number(status, "downtime"), number(status, "throttle"));
+	printf("%s", isatty(STDOUT_FILENO) ? "" : "\n");
 	fflush(stdout);
 }
 
 /* -1 to go on, or the exit status. */
 static int judge(const json_t *status)
 {
-	const char *phase = string(status, "phase");
+	const char *phase = string(status, "phase"), *why = string(status, "why");
 
-	if (!strcmp(phase, "completed"))
+	if (!strcmp(phase, "completed") && !*why)
 		return EXIT_OK;
-	if (!strcmp(phase, "failed") || !strcmp(phase, "cancelled") || !strcmp(phase, "in-doubt")) {
-		report_error("%s: %s", phase, string(status, "why"));
+	if (!strcmp(phase, "completed") || !strcmp(phase, "failed") || !strcmp(phase, "cancelled") || !strcmp(phase, "in-doubt")) {
+		report_error("%s: %s", phase, why);
 		return EXIT_FAULT;
 	}
 	return -1;
 }
 
+/* The launcher may end before its status is seen: 0 or 1 if @object says that the machine has gone, else @before. */
+static int told(const json_t *object, int before)
+{
+	const char *text = string(object, "text");
+
+	if (strcmp(string(object, "event"), "migration") || !strstr(text, ": completed"))
+		return before;
+	if (strstr(text, ": completed: "))
+		report_error("%s", text);
+	return strstr(text, ": completed: ") ? EXIT_FAULT : EXIT_OK;
+}
+
 /* Replies to the query, and events between them; -1: the machine is gone. */
-static int next_status(struct client_link *link, json_t **status, bool *completed)
+static int next_status(struct client_link *link, json_t **status, int *completed)
 {
 	json_t *object;
-	const char *text;
 
 	if (client_send(link, "{\"command\":\"query\",\"what\":\"migration\"}\n"))
 		return -1;
@@ -129,8 +149,7 @@ static int next_status(struct client_link *link, json_t **status, bool *complete
 		if (!object)
 			return -1;
 		*status = json_incref(json_object_get(object, "result"));
-		text = string(object, "text");
-		*completed |= !strcmp(string(object, "event"), "migration") && strstr(text, ": completed");
+		*completed = told(object, *completed);
 		json_decref(object);
 		if (*status)
 			return 0;
@@ -139,15 +158,15 @@ static int next_status(struct client_link *link, json_t **status, bool *complete
 
 static int watch(struct client_link *link)
 {
-	bool completed = false, timed_out;
+	int completed = -1, r = -1;
 	json_t *status, *object;
-	int r = -1;
+	bool timed_out;
 
 	while (r < 0) {
 		if (next_status(link, &status, &completed)) {
-			if (!completed)
+			if (completed < 0)
 				report_error("the launcher has ended; whether the machine went on there is not known");
-			r = completed ? EXIT_OK : EXIT_FAULT;
+			r = completed < 0 ? EXIT_FAULT : completed;
 			break;
 		}
 		show(status);
@@ -156,8 +175,7 @@ static int watch(struct client_link *link)
 		if (r >= 0)
 			break;
 		object = client_receive(link, POLL_MS, &timed_out);
-		completed |= object && !strcmp(string(object, "event"), "migration") &&
-			     strstr(string(object, "text"), ": completed");
+		completed = told(object, completed);
 		json_decref(object);
 	}
 	if (isatty(STDOUT_FILENO))
@@ -177,9 +195,9 @@ static int migrate(const char *name, const char *address, const struct wish *wis
 	if (r)
 		return r;
 	r = client_request(&link, json_pack("{s:s}", "command", "events"), NULL);
-	request = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:b}", "command", "migrate", "to", address, "mode", wish->mode,
+	request = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b}", "command", "migrate", "to", address, "mode", wish->mode,
 			    "downtime", (json_int_t)wish->downtime, "bandwidth", (json_int_t)wish->bandwidth, "timeout",
-			    (json_int_t)wish->timeout, "verify", wish->verify);
+			    (json_int_t)wish->timeout, "verify", wish->verify, "switch", wish->change);
 	if (request && wish->tls)
 		json_object_set_new(request, "tls", json_string(wish->tls));
 	if (!r)
@@ -198,8 +216,8 @@ static int decide(const char *name, const struct wish *wish)
 	json_t *request;
 	int r;
 
-	if (wish->cancel)
-		return client_command(name, "migrate-cancel");
+	if (wish->cancel || wish->change)
+		return client_command(name, wish->cancel ? "migrate-cancel" : "migrate-switch");
 	r = client_connect(&link, name);
 	if (r)
 		return r;
@@ -220,6 +238,7 @@ static int run(int argc, char **argv)
 		{ "tls", read_text, &wish.tls },
 		{ "verify", NULL, &wish.verify },
 		{ "cancel", NULL, &wish.cancel },
+		{ "switch-to-post", NULL, &wish.change },
 		{ "resolve", read_resolve, &wish.resolve },
 		{ NULL, NULL, NULL },
 	};
@@ -227,11 +246,12 @@ static int run(int argc, char **argv)
 		help_text, options, "the name of a machine and an address are needed", 1, 2,
 	};
 	int r = command_arguments(argc, argv, &syntax);
-	bool moves = !wish.cancel && !wish.resolve;
+	bool moves;
 
 	if (r >= 0)
 		return r;
-	if (argc - optind != 1 + moves || (wish.cancel && wish.resolve)) {
+	moves = !wish.cancel && !wish.resolve && !(wish.change && argc - optind == 1);
+	if (argc - optind != 1 + moves || wish.cancel + !!wish.resolve + (wish.change && !moves) > 1) {
 		report_error("%s; see \"vireo migrate --help\"", syntax.words);
 		return EXIT_USAGE;
 	}

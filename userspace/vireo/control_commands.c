@@ -215,6 +215,8 @@ static json_t *stop(struct machine *machine, const struct protocol_request *requ
 	int64_t timeout = protocol_integer(request, "timeout", -1);
 	bool settled;
 
+	if (machine->migration && migration_supplies(machine->migration))
+		return protocol_error("migrating", "the machine goes on elsewhere, and some of its memory is still here alone");
 	if (protocol_flag(request, "hard")) {
 		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
 		return protocol_result(NULL);
@@ -289,17 +291,21 @@ static json_t *migrate(struct machine *machine, const struct protocol_request *r
 		.bandwidth = (uint64_t)protocol_integer(request, "bandwidth", 0),
 		.timeout_ms = (unsigned int)protocol_integer(request, "timeout", LINK_TIMEOUT_MS / 1000) * 1000,
 		.verify = protocol_flag(request, "verify"),
+		.change = protocol_flag(request, "switch"),
 	};
 	char why[LINK_WHY];
 	int r;
 
-	if (mode && strcmp(mode, "pre") && strcmp(mode, "stop"))
-		return protocol_error("bad-member", "\"mode\" is pre or stop");
+	if (mode && strcmp(mode, "pre") && strcmp(mode, "stop") && strcmp(mode, "post"))
+		return protocol_error("bad-member", "\"mode\" is pre, stop or post");
+	if (options.change && mode && strcmp(mode, "pre"))
+		return protocol_error("bad-member", "\"switch\" is for mode pre");
 	if (strlen(to) >= sizeof(options.to) || (tls && strlen(tls) >= sizeof(options.tls)))
 		return protocol_error("bad-member", "\"to\" or \"tls\" is too long");
 	strcpy(options.to, to);
 	strcpy(options.tls, tls ? tls : "");
-	options.mode = mode && !strcmp(mode, "stop") ? MIGRATION_STOP : MIGRATION_PRE;
+	if (mode && strcmp(mode, "pre"))
+		options.mode = strcmp(mode, "stop") ? MIGRATION_POST : MIGRATION_STOP;
 	r = migration_start(machine, &options, why);
 	if (r)
 		return protocol_error(r == -EINVAL ? "bad-member" : "migrating", "%s", why);
@@ -318,13 +324,32 @@ static json_t *migrate_cancel(struct machine *machine)
 	}
 }
 
+static json_t *migrate_switch(struct machine *machine)
+{
+	switch (migration_change(machine)) {
+	case 0:
+		return protocol_result(NULL);
+	case -EBUSY:
+		return protocol_error("too-late", "memory is not being copied while the machine runs");
+	case -EOPNOTSUPP:
+		return protocol_error("not-supported", "the destination cannot take memory after the machine");
+	default:
+		return protocol_error("no-migration", "no migration is under way");
+	}
+}
+
 static json_t *migrate_resolve(struct machine *machine, const struct protocol_request *request)
 {
 	bool keep = protocol_flag(request, "keep");
 
-	if (migration_resolve(machine, keep ? MIGRATION_KEEP : MIGRATION_DROP))
+	switch (migration_resolve(machine, keep ? MIGRATION_KEEP : MIGRATION_DROP)) {
+	case 0:
+		return protocol_result(NULL);
+	case -ENODATA:
+		return protocol_error("not-here", "the machine cannot go on here: the other side has memory that is not here");
+	default:
 		return protocol_error("no-migration", "no migration is in doubt");
-	return protocol_result(NULL);
+	}
 }
 
 static json_t *command(void *opaque, const struct protocol_request *request, bool again)
@@ -350,6 +375,8 @@ static json_t *command(void *opaque, const struct protocol_request *request, boo
 		return migrate(machine, request);
 	if (!strcmp(name, "migrate-cancel"))
 		return migrate_cancel(machine);
+	if (!strcmp(name, "migrate-switch"))
+		return migrate_switch(machine);
 	if (!strcmp(name, "migrate-resolve"))
 		return migrate_resolve(machine, request);
 	return set_balloon(machine, request);

@@ -223,8 +223,14 @@ static int wait_parked(struct machine *machine)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += PARK_SECONDS;
 	pthread_mutex_lock(&machine->control_lock);
-	while (!all_parked(machine) && !r)
+	while (!all_parked(machine) && !r) {
 		r = pthread_cond_timedwait(&machine->control, &machine->control_lock, &until);
+		/* It may wait for memory from elsewhere, for as long as that takes. */
+		if (r && __atomic_load_n(&machine->filling, __ATOMIC_ACQUIRE)) {
+			until.tv_sec += PARK_SECONDS;
+			r = 0;
+		}
+	}
 	pthread_mutex_unlock(&machine->control_lock);
 	return -r;
 }

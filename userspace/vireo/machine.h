@@ -195,6 +195,7 @@ struct cpu {
  * @cpuid: what CPUID told the guest when it began to run: the table of vCPU 0
  * @nr_cpuid: its length
  * @migration: it moves, or has tried to; see migrate/migration.h. The control socket's thread and the main thread
+ * @filling: some of its memory has not come yet; atomic
  * @throttle: percentage of the time in which vCPUs are kept from running; see cpu.c
  * @track_error: the module could not be told what the launcher has written, see track.c; 0: it could
  * @control_lock: protects the following
@@ -243,6 +244,7 @@ struct machine {
 	struct vireo_cpuid_entry cpuid[VIREO_MAX_CPUID];
 	unsigned int nr_cpuid;
 	struct migration *migration;
+	bool filling;
 	unsigned int throttle;
 	int track_error;
 

@@ -128,6 +128,26 @@ void memory_free(struct guest_memory *memory)
 	memset(memory, 0, sizeof(*memory));
 }
 
+static const struct memory_piece *piece_of(const struct guest_memory *memory, const void *hva)
+{
+	const uint8_t *at = hva;
+	unsigned int i;
+
+	for (i = 0; i < memory->nr; i++)
+		if (at >= memory->piece[i].hva && at < memory->piece[i].hva + memory->piece[i].bytes)
+			return &memory->piece[i];
+	return NULL;
+}
+
+/* What comes from elsewhere for that range comes too late. */
+static void discards(const struct guest_memory *memory, const struct memory_piece *piece, uint64_t offset, uint64_t bytes)
+{
+	void (*tell)(void *filler, uint64_t gpa, uint64_t bytes) = __atomic_load_n(&memory->discards, __ATOMIC_ACQUIRE);
+
+	if (tell)
+		tell(memory->filler, piece->gpa + offset, bytes);
+}
+
 /**
  * memory_clear() - make all of a guest's memory zero
  * @memory: it
@@ -139,6 +159,7 @@ void memory_clear(struct guest_memory *memory)
 	for (i = 0; i < memory->nr; i++) {
 		struct memory_piece *piece = &memory->piece[i];
 
+		discards(memory, piece, 0, piece->bytes);
 		/* Huge pages that are given back may be somebody else's when they are wanted again. */
 		if (memory->page != PAGE_BYTES || madvise(piece->hva, piece->bytes, MADV_DONTNEED))
 			memset(piece->hva, 0, piece->bytes);
@@ -158,8 +179,12 @@ uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t l
 {
 	uint64_t from = ALIGN_UP((uintptr_t)hva, memory->page);
 	uint64_t to = ALIGN_DOWN((uintptr_t)hva + len, memory->page);
+	const struct memory_piece *piece = from < to ? piece_of(memory, (void *)(uintptr_t)from) : NULL;
 
-	if (from >= to || madvise((void *)(uintptr_t)from, to - from, MADV_DONTNEED))
+	if (!piece)
+		return 0;
+	discards(memory, piece, from - (uintptr_t)piece->hva, to - from);
+	if (madvise((void *)(uintptr_t)from, to - from, MADV_DONTNEED))
 		return 0;
 	memory_written(memory, (void *)(uintptr_t)from, to - from);
 	return to - from;
@@ -273,17 +298,6 @@ int memory_zero(struct guest_memory *memory, uint64_t gpa, uint64_t len)
 		memset(to, 0, len);
 	memory_written(memory, to, len);
 	return 0;
-}
-
-static const struct memory_piece *piece_of(const struct guest_memory *memory, const void *hva)
-{
-	const uint8_t *at = hva;
-	unsigned int i;
-
-	for (i = 0; i < memory->nr; i++)
-		if (at >= memory->piece[i].hva && at < memory->piece[i].hva + memory->piece[i].bytes)
-			return &memory->piece[i];
-	return NULL;
 }
 
 /**

@@ -36,6 +36,8 @@ struct memory_piece {
  * @followers: how many want to hear of what the launcher writes, see memory_follow()
  * @written: tells them; any thread
  * @opaque: handed to @written
+ * @discards: told before a range is given back, if memory is still being filled; NULL: it is not
+ * @filler: handed to @discards
  */
 struct guest_memory {
 	struct memory_piece piece[MEMORY_PIECES];
@@ -45,6 +47,8 @@ struct guest_memory {
 	unsigned int followers;
 	void (*written)(void *opaque, uint64_t gpa, uint64_t bytes);
 	void *opaque;
+	void (*discards)(void *filler, uint64_t gpa, uint64_t bytes);
+	void *filler;
 };
 
 int memory_alloc(struct guest_memory *memory, uint64_t bytes);

@@ -98,7 +98,8 @@ int machine_save(struct machine *machine, const char *path, const char *then)
 	pthread_mutex_lock(&machine->control_lock);
 	/* Of one that is done, nobody has waited for the result. */
 	old = machine->save;
-	busy = machine->held || machine_is_saving(machine);
+	/* Memory that has not come yet cannot be shared, and who read it all would wait for all of it. */
+	busy = machine->held || machine_is_saving(machine) || __atomic_load_n(&machine->filling, __ATOMIC_ACQUIRE);
 	if (!busy) {
 		save->ran = !machine->want_paused;
 		machine->save = save;

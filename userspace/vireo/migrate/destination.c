@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration.h"
+#include "destination.h"
 #include "profile.h"
 #include "../block/block.h"
 #include "../control.h"
@@ -27,41 +27,13 @@
 #define WAIT_MS		500
 #define REPORT_FRAMES	64U
 
-/**
- * struct destination - a machine that comes
- * @want: the command line
- * @address: where to listen
- * @listener: the socket; negative: there is none
- * @link: to the source
- * @tls: credentials, or NULL
- * @id: of the migration
- * @profile: what the source tells of the machine
- * @source: gives the machine what has come
- * @machine: see there; NULL: it is not made yet
- * @m: what others may see
- * @intake: what has come
- */
-struct destination {
-	const struct migration_receive *want;
-	struct link_address address;
-	int listener;
-	struct link link;
-	struct link_tls *tls;
-	uint8_t id[WIRE_ID_BYTES];
-	json_t *profile;
-	struct machine_source source;
-	struct machine *machine;
-	struct migration *m;
-	struct wire_intake intake;
-};
-
-static int fails(struct destination *d, int error, const char *text)
+int destination_fails(struct destination *d, int error, const char *text)
 {
 	snprintf(d->link.why, sizeof(d->link.why), "%s", text);
 	return error;
 }
 
-static int say(struct destination *d, enum wire_type type, const void *payload, size_t len)
+int destination_say(struct destination *d, enum wire_type type, const void *payload, size_t len)
 {
 	int r = link_send(&d->link, type, payload, len);
 
@@ -74,7 +46,7 @@ static void refuse(struct destination *d, const char *why)
 	d->link.options.interrupted = NULL;
 	d->link.options.timeout_ms = 1000;
 	if (d->link.buffer)
-		say(d, WIRE_REFUSE, why, strlen(why));
+		destination_say(d, WIRE_REFUSE, why, strlen(why));
 }
 
 /* Is the launcher to end? The main thread is the one that would see to it, and it is here. */
@@ -120,14 +92,14 @@ static int greet(struct destination *d, struct wire_hello *hello)
 	if (r)
 		return r;
 	if (type != WIRE_HELLO)
-		return fails(d, -EPROTO, "no greeting");
+		return destination_fails(d, -EPROTO, "no greeting");
 	wrong = wire_check_hello(payload, len, hello, &version);
 	if (wrong)
-		return fails(d, -EPROTO, wrong);
+		return destination_fails(d, -EPROTO, wrong);
 	answer.purpose = hello->purpose;
 	memcpy(answer.magic, WIRE_MAGIC, sizeof(answer.magic));
 	memcpy(answer.id, hello->id, sizeof(answer.id));
-	return say(d, WIRE_HELLO, &answer, sizeof(answer));
+	return destination_say(d, WIRE_HELLO, &answer, sizeof(answer));
 }
 
 static int accept_one(struct destination *d, bool (*stop)(void *opaque), struct wire_hello *hello)
@@ -151,7 +123,7 @@ static int accept_machine(struct destination *d)
 			return 0;
 		}
 		if (!r) {
-			fails(d, -ENOENT, "nothing is known of that migration");
+			destination_fails(d, -ENOENT, "nothing is known of that migration");
 			refuse(d, d->link.why);
 		}
 		if (d->listener < 0)
@@ -162,7 +134,7 @@ static int accept_machine(struct destination *d)
 }
 
 /* One who asks for this machine; others are turned away. */
-static int accept_question(struct destination *d, bool (*stop)(void *opaque))
+int destination_accept_question(struct destination *d, bool (*stop)(void *opaque))
 {
 	struct wire_hello hello;
 	int r;
@@ -186,10 +158,10 @@ static int check_profile(struct destination *d)
 	int r;
 
 	if (open_vireo(&vireo))
-		return fails(d, -ENODEV, "there is no module there, or it may not be used");
+		return destination_fails(d, -ENODEV, "there is no module there, or it may not be used");
 	r = profile_check(vireo, d->profile, why);
 	vireo_close(vireo);
-	return r ? fails(d, r, why) : 0;
+	return r ? destination_fails(d, r, why) : 0;
 }
 
 static int receive_profile(struct destination *d)
@@ -203,10 +175,10 @@ static int receive_profile(struct destination *d)
 	if (r)
 		return r;
 	if (type != WIRE_MACHINE)
-		return fails(d, -EPROTO, "the source does not tell what the machine is");
+		return destination_fails(d, -EPROTO, "the source does not tell what the machine is");
 	d->profile = json_loadb((const char *)payload, len, JSON_REJECT_DUPLICATES, NULL);
 	if (!d->profile)
-		return fails(d, -EINVAL, "the description of the machine is no JSON");
+		return destination_fails(d, -EINVAL, "the description of the machine is no JSON");
 	return check_profile(d);
 }
 
@@ -240,8 +212,8 @@ static int take_in(struct destination *d)
 		}
 		wrong = wire_intake(&d->intake, type, payload, len);
 		if (wrong)
-			return fails(d, -EPROTO, wrong);
-		r = type == WIRE_ROUND ? say(d, WIRE_SEEN, payload, len) : 0;
+			return destination_fails(d, -EPROTO, wrong);
+		r = type == WIRE_ROUND ? destination_say(d, WIRE_SEEN, payload, len) : 0;
 		if (r)
 			return r;
 		if (++n % REPORT_FRAMES == 0)
@@ -249,7 +221,7 @@ static int take_in(struct destination *d)
 	}
 	report(d);
 	wrong = wire_intake_missing(&d->intake);
-	return wrong ? fails(d, -EPROTO, wrong) : 0;
+	return wrong ? destination_fails(d, -EPROTO, wrong) : 0;
 }
 
 static int load_state(struct destination *d)
@@ -258,9 +230,9 @@ static int load_state(struct destination *d)
 	int r = machine_state_load(d->machine, d->intake.state, d->intake.state_len, why);
 
 	if (r)
-		return fails(d, r, why);
+		return destination_fails(d, r, why);
 	/* The source has given them up by now, and takes them back if this is refused. */
-	return block_lock_all() ? fails(d, -EBUSY, "an image is in use by somebody else") : 0;
+	return block_lock_all() ? destination_fails(d, -EBUSY, "an image is in use by somebody else") : 0;
 }
 
 /* ---- Whose it is ---- */
@@ -270,19 +242,27 @@ static int wait_for_yours(struct destination *d)
 {
 	const uint8_t *payload;
 	unsigned int type;
+	const char *wrong;
 	size_t len;
 	int r;
 
-	r = link_receive(&d->link, &type, &payload, &len);
-	if (r == -ECANCELED)
-		r = -EINTR;	/* somebody here wants something: not the source's word */
-	if (r)
-		return r;
+	do {
+		r = link_receive(&d->link, &type, &payload, &len);
+		if (r == -ECANCELED)
+			r = -EINTR;	/* somebody here wants something: not the source's word */
+		if (r)
+			return r;
+		/* What was asked for while the state was loaded */
+		wrong = d->post.started && (type == WIRE_PAGES || type == WIRE_ZERO) ?
+			fill_take(&d->post.fill, type, payload, len) : "";
+	} while (!wrong);
+	if (*wrong)
+		return destination_fails(d, -EPROTO, wrong);
 	if (type == WIRE_YOURS && !memcmp(payload, d->id, WIRE_ID_BYTES))
 		return 0;
 	if (type == WIRE_CANCEL)
-		return fails(d, -ECANCELED, "the source has cancelled it");
-	return fails(d, -EPROTO, "the source says something else than whose the machine is");
+		return destination_fails(d, -ECANCELED, "the source has cancelled it");
+	return destination_fails(d, -EPROTO, "the source says something else than whose the machine is");
 }
 
 /* The source may be dead, and this all that is left; or it goes on there. */
@@ -299,17 +279,17 @@ static int doubt(struct destination *d)
 		case MIGRATION_KEEP:
 			return 0;
 		case MIGRATION_DROP:
-			return fails(d, -ECANCELED, "it was decided that the machine does not go on here");
+			return destination_fails(d, -ECANCELED, "it was decided that the machine does not go on here");
 		}
 		if (machine_ends(d->machine))
-			return fails(d, -ECANCELED, "the launcher ends");
+			return destination_fails(d, -ECANCELED, "the launcher ends");
 		if (d->listener < 0) {
 			link_wait(&d->link, -1, 0, WAIT_MS);
 			continue;
 		}
-		if (accept_question(d, interrupted))
+		if (destination_accept_question(d, interrupted))
 			continue;
-		if (say(d, WIRE_READY, NULL, 0))
+		if (post_list(d) || destination_say(d, WIRE_READY, NULL, 0))
 			continue;
 		r = wait_for_yours(d);
 		if (!r || r == -ECANCELED)
@@ -319,7 +299,7 @@ static int doubt(struct destination *d)
 
 static int become_owner(struct destination *d)
 {
-	int r = say(d, WIRE_READY, NULL, 0);
+	int r = destination_say(d, WIRE_READY, NULL, 0);
 
 	/* The source cannot have heard what did not leave: the machine is its own. */
 	if (r)
@@ -342,13 +322,13 @@ static void *answer(void *opaque)
 	d->link.options.interrupted = closing;
 	d->link.options.opaque = d;
 	d->link.options.timeout_ms = DONE_MS;
-	r = d->link.buffer ? say(d, WIRE_TAKEN, d->id, WIRE_ID_BYTES) : -ENOTCONN;
+	r = d->link.buffer ? destination_say(d, WIRE_TAKEN, d->id, WIRE_ID_BYTES) : -ENOTCONN;
 	if (!r)
 		r = link_receive(&d->link, &type, &payload, &len);
 	while ((r || type != WIRE_DONE) && d->listener >= 0 && !closing(d)) {
-		r = accept_question(d, closing);
+		r = destination_accept_question(d, closing);
 		if (!r)
-			r = say(d, WIRE_TAKEN, d->id, WIRE_ID_BYTES);
+			r = destination_say(d, WIRE_TAKEN, d->id, WIRE_ID_BYTES);
 		if (!r)
 			r = link_receive(&d->link, &type, &payload, &len);
 	}
@@ -358,6 +338,28 @@ static void *answer(void *opaque)
 	return NULL;
 }
 
+static int accept_offer(struct destination *d)
+{
+	const char *wish = json_string_value(json_object_get(d->profile, "post-copy"));
+	uint8_t answer[sizeof(struct wire_accept) + WIRE_TEXT_MAX];
+	struct wire_accept accept = { 0 };
+	size_t len = 0;
+	int r = 0;
+
+	if (wish)
+		r = post_open(d, !strcmp(wish, "must"));
+	if (r)
+		return r;
+	if (d->post.can)
+		accept.flags = WIRE_ACCEPT_POST;
+	else if (wish)
+		len = strlen(d->post.why);
+	memcpy(answer, &accept, sizeof(accept));
+	memcpy(answer + sizeof(accept), d->post.why, len);
+	d->intake.may_miss = d->post.can;
+	return destination_say(d, WIRE_ACCEPT, answer, sizeof(accept) + len);
+}
+
 static int receive_machine(struct destination *d)
 {
 	char why[PROFILE_WHY];
@@ -365,18 +367,25 @@ static int receive_machine(struct destination *d)
 
 	r = profile_check_memory(d->profile, &d->machine->memory, why);
 	if (r)
-		return fails(d, r, why);
+		return destination_fails(d, r, why);
 	r = wire_intake_begin(&d->intake, &d->machine->memory);
 	if (r)
-		return fails(d, r, "there is no memory");
-	r = say(d, WIRE_ACCEPT, NULL, 0);
+		return destination_fails(d, r, "there is no memory");
+	r = accept_offer(d);
 	if (r)
 		return r;
 	migration_phase(d->m, MIGRATION_COPYING, NULL);
 	r = take_in(d);
-	if (!r) {
+	if (!r)
 		migration_phase(d->m, MIGRATION_FINISHING, NULL);
+	if (!r && d->intake.end.flags & WIRE_END_POST)
+		r = post_begin(d);
+	if (!r)
 		r = load_state(d);
+	if (d->post.started) {
+		int pumped = post_rest(d);
+
+		r = r ? r : pumped;
 	}
 	if (r)
 		return r;
@@ -402,11 +411,18 @@ static int load(struct machine *machine, void *opaque)
 	d->link.options.interrupted = interrupted;
 	r = receive_machine(d);
 	wire_intake_end(&d->intake);
+	if (r && d->post.started)
+		post_quit(d);
 	if (r) {
 		report_error("the machine has not come: %s", d->link.why);
 		migration_phase(d->m, MIGRATION_FAILED, d->link.why);
 		refuse(d, d->link.why);
 		return EXIT_FAULT;
+	}
+	if (d->post.started) {
+		post_own(d);
+		machine_let_go(machine, true);
+		return 0;
 	}
 	machine_let_go(machine, true);
 	migration_phase(d->m, MIGRATION_COMPLETED, NULL);
@@ -494,6 +510,8 @@ int migration_receive(const struct migration_receive *want)
 	} else {
 		status = serve(&d);
 	}
+	if (d.post.has_fill)
+		fill_close(&d.post.fill);
 	link_close(&d.link);
 	link_unlisten(&d.address, d.listener);
 	link_tls_free(d.tls);

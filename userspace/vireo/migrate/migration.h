@@ -24,6 +24,7 @@ struct machine_config;
 enum migration_mode {
 	MIGRATION_PRE,		/* memory goes while the machine runs */
 	MIGRATION_STOP,		/* it rests meanwhile */
+	MIGRATION_POST,		/* memory goes after the machine */
 };
 
 /**
@@ -35,6 +36,7 @@ enum migration_mode {
  * @bandwidth: bytes a second; 0: no limit
  * @timeout_ms: see struct link_options
  * @verify: compare a checksum of memory
+ * @change: what is left goes after the machine if it writes memory too fast
  */
 struct migration_options {
 	char to[1024];
@@ -44,6 +46,7 @@ struct migration_options {
 	uint64_t bandwidth;
 	unsigned int timeout_ms;
 	bool verify;
+	bool change;
 };
 
 enum migration_phase {
@@ -52,6 +55,7 @@ enum migration_phase {
 	MIGRATION_FINISHING,	/* it rests */
 	MIGRATION_HANDING_OVER,	/* all is there */
 	MIGRATION_IN_DOUBT,	/* the connection broke then: somebody has to ask, or to decide */
+	MIGRATION_POST_COPY,	/* it runs at the destination, and some of its memory is still at the source */
 	MIGRATION_COMPLETED,	/* it is the destination's */
 	MIGRATION_FAILED,	/* it is the source's */
 	MIGRATION_CANCELLED,	/* likewise, because somebody wanted that */
@@ -73,12 +77,13 @@ enum migration_resolve {
  * @bytes: over the connection
  * @rate: bytes a second, in the last round; 0: not known
  * @downtime_ms: expected, if the machine were to rest now; after the end: what it was
+ * @requests: pages that somebody waited for
  * @throttle: percent
- * @why: sentence, if it failed or is in doubt
+ * @why: sentence, if it failed, is in doubt, or the connection is lost while pages are missing
  */
 struct migration_status {
 	enum migration_phase phase;
-	uint64_t round, pages, left, total, bytes, rate, downtime_ms;
+	uint64_t round, pages, left, total, bytes, rate, downtime_ms, requests;
 	unsigned int throttle;
 	char why[LINK_WHY];
 };
@@ -92,6 +97,9 @@ struct migration_status {
  * @thread: of the source, or the one that answers for the destination afterwards
  * @started: there is one
  * @cancel: it is over; atomic
+ * @change: memory shall go after the machine from now on; atomic
+ * @may_change: it can; atomic
+ * @lacks: of the destination: memory comes after the machine
  * @closing: the launcher ends; atomic
  * @resolve: &enum migration_resolve, atomic
  * @lock: protects @status
@@ -105,6 +113,9 @@ struct migration {
 	pthread_t thread;
 	bool started;
 	bool cancel;
+	bool change;
+	bool may_change;
+	bool lacks;
 	bool closing;
 	unsigned int resolve;
 	pthread_mutex_t lock;
@@ -116,6 +127,8 @@ struct migration *migration_new(struct machine *machine, bool outgoing);
 void migration_free(struct migration *migration);
 struct migration_status migration_status(struct migration *migration);
 bool migration_over(struct migration *migration);
+/* Does the machine run elsewhere, and need memory that is here? */
+bool migration_supplies(struct migration *migration);
 /* With an event, and a sentence in it or NULL */
 void migration_phase(struct migration *migration, enum migration_phase phase, const char *why);
 json_t *migration_json(struct migration *migration);
@@ -126,8 +139,9 @@ uint64_t migration_now_ms(void);
 
 /* source.c: begin; 0, or a negative errno with @why (LINK_WHY bytes) */
 int migration_start(struct machine *machine, const struct migration_options *options, char *why);
-/* By the control socket: -ENOENT: there is none under way; -EBUSY: too late (cancel); -EINVAL: not in doubt (resolve) */
+/* By the control socket: -ENOENT: there is none under way; -EBUSY: too late (cancel, change); -EINVAL: not in doubt (resolve) */
 int migration_cancel(struct machine *machine);
+int migration_change(struct machine *machine);
 int migration_resolve(struct machine *machine, enum migration_resolve how);
 /* The launcher ends */
 void migration_close(struct machine *machine);

@@ -16,13 +16,12 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "migration.h"
 #include "profile.h"
+#include "source.h"
 #include "../block/block.h"
 #include "../control.h"
 #include "../machine.h"
 #include "../machine_state.h"
-#include "../track.h"
 
 #define ACCEPT_MS	120000	/* for the destination to make a machine */
 #define ASK_MS		500	/* between two tries to ask a destination */
@@ -34,43 +33,11 @@
 #define THROTTLE_MAX	99
 #define REPORT_PAGES	1024U
 
-/**
- * struct source - what the thread needs
- * @m: what others may see
- * @address: of the destination
- * @link: to it
- * @tls: credentials, or NULL
- * @track: of memory
- * @tracking: @track is in use
- * @throttle: vCPUs are slowed down; NULL: they are not
- * @held: the machine rests
- * @was_paused: it did so before
- * @unlocked: its images may be taken by others
- * @given: "yours" may have left
- * @pages: that were sent
- * @reported: @pages when the status was told last
- * @rest_ms: when the machine began to rest
- * @run: pages that go together
- * @run_gpa: address of the first
- * @run_pages: how many
- * @run_zero: they are zero, so there is nothing in @run
- */
-struct source {
-	struct migration *m;
-	struct link_address address;
-	struct link link;
-	struct link_tls *tls;
-	struct track track;
-	bool tracking;
-	struct throttle *throttle;
-	bool held, was_paused, unlocked, given;
-	uint64_t pages, reported;
-	uint64_t rest_ms;
-	uint64_t run_gpa;
-	uint32_t run_pages;
-	bool run_zero;
-	uint8_t run[WIRE_RUN_MAX * WIRE_PAGE];
-};
+/* Somebody wants memory to go after the machine from now on. */
+static bool changes(struct source *s)
+{
+	return s->tracking && migration_wants(&s->m->change);
+}
 
 static bool interrupted(void *opaque)
 {
@@ -87,7 +54,7 @@ static bool closing(void *opaque)
 	return migration_wants(&m->closing) || __atomic_load_n(&m->resolve, __ATOMIC_ACQUIRE) != MIGRATION_ASK;
 }
 
-static int fails(struct source *s, int error, const char *text)
+int source_fails(struct source *s, int error, const char *text)
 {
 	snprintf(s->link.why, sizeof(s->link.why), "%s", text);
 	return error;
@@ -101,6 +68,18 @@ static int fails_errno(struct source *s, int error, const char *text)
 
 /* ---- Frames ---- */
 
+int source_not_expected(struct source *s, unsigned int type, enum wire_type want, const uint8_t *payload, size_t len)
+{
+	if (type == WIRE_REFUSE) {
+		snprintf(s->link.why, sizeof(s->link.why), "the destination refuses: %.*s", (int)(len < 200 ? len : 200),
+			 (const char *)payload);
+		return -EREMOTEIO;
+	}
+	snprintf(s->link.why, sizeof(s->link.why), "the destination says \"%s\" instead of \"%s\"", wire_name(type),
+		 wire_name(want));
+	return -EPROTO;
+}
+
 /* The frame that has to come now; -EREMOTEIO: the destination refuses. */
 static int expect(struct source *s, enum wire_type want, const uint8_t **payload, size_t *len)
 {
@@ -108,22 +87,18 @@ static int expect(struct source *s, enum wire_type want, const uint8_t **payload
 	int r;
 
 	r = link_receive(&s->link, &type, payload, len);
+	/* There it may be touched before it is the destination's: when the state is loaded. */
+	while (!r && type == WIRE_REQUEST && s->post) {
+		r = supply_request(s, *payload, *len);
+		if (!r)
+			r = link_receive(&s->link, &type, payload, len);
+	}
 	if (r)
 		return r;
-	if (type == WIRE_REFUSE) {
-		snprintf(s->link.why, sizeof(s->link.why), "the destination refuses: %.*s", (int)(*len < 200 ? *len : 200),
-			 (const char *)*payload);
-		return -EREMOTEIO;
-	}
-	if (type != want) {
-		snprintf(s->link.why, sizeof(s->link.why), "the destination says \"%s\" instead of \"%s\"", wire_name(type),
-			 wire_name(want));
-		return -EPROTO;
-	}
-	return 0;
+	return type == want ? 0 : source_not_expected(s, type, want, *payload, *len);
 }
 
-static int say(struct source *s, enum wire_type type, const void *payload, size_t len)
+int source_say(struct source *s, enum wire_type type, const void *payload, size_t len)
 {
 	int r = link_send(&s->link, type, payload, len);
 
@@ -141,7 +116,7 @@ static int greet(struct source *s, enum wire_purpose purpose)
 
 	memcpy(hello.magic, WIRE_MAGIC, sizeof(hello.magic));
 	memcpy(hello.id, s->m->id, sizeof(hello.id));
-	r = say(s, WIRE_HELLO, &hello, sizeof(hello));
+	r = source_say(s, WIRE_HELLO, &hello, sizeof(hello));
 	if (!r)
 		r = expect(s, WIRE_HELLO, &payload, &len);
 	if (r)
@@ -149,12 +124,12 @@ static int greet(struct source *s, enum wire_purpose purpose)
 	wrong = wire_check_hello(payload, len, &answer, &version);
 	if (!wrong && memcmp(answer.id, hello.id, sizeof(hello.id)))
 		wrong = "the destination speaks of another migration";
-	return wrong ? fails(s, -EPROTO, wrong) : 0;
+	return wrong ? source_fails(s, -EPROTO, wrong) : 0;
 }
 
 /* ---- Memory ---- */
 
-static void report(struct source *s, uint64_t left)
+void source_report(struct source *s, uint64_t left)
 {
 	pthread_mutex_lock(&s->m->lock);
 	s->m->status.pages = s->pages;
@@ -164,7 +139,7 @@ static void report(struct source *s, uint64_t left)
 	s->reported = s->pages;
 }
 
-static int end_run(struct source *s)
+int source_end_run(struct source *s)
 {
 	struct wire_pages run = { s->run_gpa, s->run_pages, 0 };
 	int r;
@@ -181,7 +156,7 @@ static int end_run(struct source *s)
 }
 
 /* The page is copied first, since it may change at any time, and then it is seen what is in it. */
-static int send_page(struct source *s, const struct memory_piece *piece, uint64_t page)
+int source_send_page(struct source *s, const struct memory_piece *piece, uint64_t page)
 {
 	uint64_t gpa = piece->gpa + page * WIRE_PAGE;
 	uint8_t copy[WIRE_PAGE];
@@ -193,7 +168,7 @@ static int send_page(struct source *s, const struct memory_piece *piece, uint64_
 	fits = s->run_pages && s->run_zero == zero && gpa == s->run_gpa + (uint64_t)s->run_pages * WIRE_PAGE &&
 	       (zero ? s->run_pages < UINT32_MAX : s->run_pages < WIRE_RUN_MAX);
 	if (!fits) {
-		r = end_run(s);
+		r = source_end_run(s);
 		s->run_gpa = gpa;
 		s->run_zero = zero;
 	}
@@ -208,12 +183,12 @@ static int send_word(struct source *s, const struct memory_piece *piece, uint64_
 	int r = 0;
 
 	for (; word && !r; word &= word - 1)
-		r = send_page(s, piece, first + (uint64_t)__builtin_ctzll(word));
+		r = source_send_page(s, piece, first + (uint64_t)__builtin_ctzll(word));
 	return r;
 }
 
-/* What the bitmaps have, and forget it; or everything. */
-static int send_memory(struct source *s, bool all, uint64_t count)
+/* What the bitmaps have, and forget it; everything, if memory is not followed. */
+static int send_memory(struct source *s, uint64_t count)
 {
 	const struct guest_memory *memory = &s->m->machine->memory;
 	uint64_t pages, at, word, begin = s->pages;
@@ -223,21 +198,23 @@ static int send_memory(struct source *s, bool all, uint64_t count)
 	for (i = 0; i < memory->nr; i++) {
 		pages = memory->piece[i].bytes / WIRE_PAGE;
 		for (at = 0; at < pages && !r; at += 64) {
-			word = all ? ~0ULL : s->track.bitmap[i][at / 64];
+			word = s->tracking ? s->track.bitmap[i][at / 64] : ~0ULL;
 			if (!word)
 				continue;
 			if (pages - at < 64)
 				word &= (1ULL << (pages - at)) - 1;
-			if (s->tracking && !all)
+			if (s->tracking)
 				s->track.bitmap[i][at / 64] = 0;
 			r = send_word(s, &memory->piece[i], at, word);
 			if (!r && interrupted(s->m))
-				r = fails(s, -ECANCELED, "it was cancelled");
+				r = source_fails(s, -ECANCELED, "it was cancelled");
+			if (!r && changes(s))
+				return source_end_run(s);
 			if (s->pages - s->reported >= REPORT_PAGES)
-				report(s, count > s->pages - begin ? count - (s->pages - begin) : 0);
+				source_report(s, count > s->pages - begin ? count - (s->pages - begin) : 0);
 		}
 	}
-	return r ? r : end_run(s);
+	return r ? r : source_end_run(s);
 }
 
 /* A round ends when the destination has it in memory: so the rate is what the whole path can do. */
@@ -248,12 +225,12 @@ static int end_round(struct source *s, uint64_t round)
 	size_t len;
 	int r;
 
-	r = say(s, WIRE_ROUND, &end, sizeof(end));
+	r = source_say(s, WIRE_ROUND, &end, sizeof(end));
 	if (!r)
 		r = expect(s, WIRE_SEEN, &payload, &len);
 	if (!r && memcmp(payload, &end, sizeof(end)))
-		r = fails(s, -EPROTO, "the destination has seen something else");
-	report(s, 0);
+		r = source_fails(s, -EPROTO, "the destination has seen something else");
+	source_report(s, 0);
 	return r;
 }
 
@@ -302,12 +279,16 @@ static uint64_t estimate(struct source *s, uint64_t pages, uint64_t bytes, uint6
 static int copy_running(struct source *s)
 {
 	uint64_t round, left = s->m->status.total, before, begin, bytes, found;
+	const struct guest_memory *memory = &s->m->machine->memory;
+	unsigned int i;
 	int r;
 
 	r = track_begin(&s->track, s->m->machine, TRACK_MIGRATION);
 	if (r)
 		return fails_errno(s, r, "memory cannot be followed");
 	s->tracking = true;
+	for (i = 0; i < memory->nr; i++)
+		memset(s->track.bitmap[i], 0xff, (memory->piece[i].bytes / WIRE_PAGE + 63) / 64 * sizeof(uint64_t));
 	for (round = 1; round <= ROUNDS_MAX; round++) {
 		pthread_mutex_lock(&s->m->lock);
 		s->m->status.round = round;
@@ -315,7 +296,9 @@ static int copy_running(struct source *s)
 		pthread_mutex_unlock(&s->m->lock);
 		begin = migration_now_ms();
 		bytes = s->link.sent;
-		r = send_memory(s, round == 1, left);
+		r = send_memory(s, left);
+		if (!r && changes(s))
+			return 0;
 		if (!r)
 			r = end_round(s, round);
 		if (r)
@@ -329,12 +312,16 @@ static int copy_running(struct source *s)
 			return 0;
 		/* What was written is no less than what was sent: it would go on for ever. */
 		if (round >= ROUNDS_FREE && left * 100 > before * CONVERGES) {
+			if (s->m->options.change) {
+				migration_want(&s->m->change);
+				return 0;
+			}
 			r = slow_down(s);
 			if (r)
 				return r;
 		}
 	}
-	return fails(s, -ELOOP, "the machine writes memory faster than it can be copied: allow more downtime");
+	return source_fails(s, -ELOOP, "the machine writes memory faster than it can be copied: allow more downtime");
 }
 
 /* ---- Rest ---- */
@@ -379,12 +366,12 @@ static int send_state(struct source *s, const struct state_buffer *state)
 		n = state->len - at < WIRE_FRAME_MAX ? state->len - at : WIRE_FRAME_MAX;
 		r = link_send(&s->link, WIRE_STATE, state->data + at, n);
 	}
-	end.flags = s->was_paused ? WIRE_END_PAUSED : 0;
+	end.flags = (s->was_paused ? WIRE_END_PAUSED : 0) | (s->post ? WIRE_END_POST : 0);
 	if (s->m->options.verify) {
 		end.checksum = wire_checksum(&s->m->machine->memory);
 		end.flags |= WIRE_END_CHECKSUM;
 	}
-	return r ? r : say(s, WIRE_END, &end, sizeof(end));
+	return r ? r : source_say(s, WIRE_END, &end, sizeof(end));
 }
 
 static int send_rest(struct source *s)
@@ -397,8 +384,8 @@ static int send_rest(struct source *s)
 	if (r)
 		return fails_errno(s, r, "what was written is not known");
 	left = s->tracking ? bits(s) : s->m->status.total;
-	r = send_memory(s, !s->tracking, left);
-	report(s, 0);
+	r = send_memory(s, left);
+	source_report(s, 0);
 	return r;
 }
 
@@ -412,9 +399,9 @@ static int copy_resting(struct source *s)
 	if (r)
 		r = fails_errno(s, r, "the machine's state cannot be read");
 	else if (state.len > WIRE_STATE_MAX)
-		r = fails(s, -EFBIG, "the machine has too much state");
+		r = source_fails(s, -EFBIG, "the machine has too much state");
 	if (!r)
-		r = send_rest(s);
+		r = s->post ? supply_begin(s) : send_rest(s);
 	if (!r) {
 		/* Whoever makes the machine go on locks its images first: there, or here again. */
 		s->unlocked = true;
@@ -434,14 +421,19 @@ static int hand_over(struct source *s)
 	int r;
 
 	s->given = true;
-	r = say(s, WIRE_YOURS, s->m->id, WIRE_ID_BYTES);
+	/* What goes after the machine keeps the rate by itself: what is asked for does not wait. */
+	if (s->post)
+		s->link.rate = 0;
+	r = source_say(s, WIRE_YOURS, s->m->id, WIRE_ID_BYTES);
+	if (s->post)
+		return r ? r : supply(s);
 	if (!r)
 		r = expect(s, WIRE_TAKEN, &payload, &len);
 	if (!r && memcmp(payload, s->m->id, WIRE_ID_BYTES))
-		r = fails(s, -EPROTO, "the destination has taken something else");
+		r = source_fails(s, -EPROTO, "the destination has taken something else");
 	/* Whether it hears this matters to nobody but its memory. */
 	if (!r)
-		say(s, WIRE_DONE, NULL, 0);
+		source_say(s, WIRE_DONE, NULL, 0);
 	return r;
 }
 
@@ -460,68 +452,118 @@ static int ask(struct source *s)
 	r = link_connect(&s->link, &s->address, &options);
 	if (!r)
 		r = greet(s, WIRE_RESOLVE);
+	if (!r && s->post)
+		r = supply_hear_list(s);
 	if (!r)
 		r = link_receive(&s->link, &type, &payload, &len);
 	if (r)
 		return r;
+	if (type == WIRE_REFUSE && s->taken)
+		return source_fails(s, -ENOENT, "the destination does not know the machine any more");
 	if (type == WIRE_REFUSE)
-		return fails(s, -ESTALE, "the destination has given it up");
+		return source_fails(s, -ESTALE, "the destination has given it up");
 	if (type == WIRE_READY)
 		return hand_over(s);
 	if (type != WIRE_TAKEN || memcmp(payload, s->m->id, WIRE_ID_BYTES))
-		return fails(s, -EPROTO, "the destination does not say who has the machine");
-	say(s, WIRE_DONE, NULL, 0);
+		return source_fails(s, -EPROTO, "the destination does not say who has the machine");
+	if (s->post) {
+		supply_taken(s);
+		return supply(s);
+	}
+	source_say(s, WIRE_DONE, NULL, 0);
 	return 0;
 }
 
-/* Nobody knows who has the machine, so it rests. 0: the destination; -ESTALE: it is ours; -ECANCELED: the launcher ends */
+static void tell_doubt(struct source *s)
+{
+	char why[LINK_WHY];
+
+	snprintf(why, sizeof(why), "%.200s; see vireo-migrate(1), --resolve", s->link.why);
+	migration_phase(s->m, s->taken ? MIGRATION_POST_COPY : MIGRATION_IN_DOUBT, why);
+}
+
+/* Nobody knows who has the machine, so it rests; or it goes on there, and lacks memory. 0: the destination; -ESTALE: it is ours; -ECANCELED: the launcher ends */
 static int doubt(struct source *s)
 {
 	bool can_ask = s->address.kind == LINK_TCP || s->address.kind == LINK_UNIX;
-	char why[LINK_WHY];
+	bool told = false, taken = s->taken;
 	int r;
 
-	snprintf(why, sizeof(why), "%.200s; see vireo-migrate(1), --resolve", s->link.why);
-	migration_phase(s->m, MIGRATION_IN_DOUBT, why);
 	s->link.options.interrupted = closing;
 	for (;;) {
+		if (!told || taken != s->taken)
+			tell_doubt(s);
+		told = true;
+		taken = s->taken;
 		switch (__atomic_load_n(&s->m->resolve, __ATOMIC_ACQUIRE)) {
 		case MIGRATION_KEEP:
-			return fails(s, -ESTALE, "it was decided that the machine goes on here");
+			return source_fails(s, -ESTALE, "it was decided that the machine goes on here");
 		case MIGRATION_DROP:
 			return 0;
 		}
+		s->connected = false;
 		r = can_ask ? ask(s) : -ENOTCONN;
 		if (!r || r == -ESTALE)
 			return r;
 		if (migration_wants(&s->m->closing))
 			return -ECANCELED;
+		/* It was there again, and has gone once more. */
+		told = !s->connected;
 		link_wait(&s->link, -1, 0, ASK_MS);
 	}
+}
+
+/* What it has to be able to do: that memory comes later, at once or if somebody wants that. */
+static const char *wish(const struct source *s)
+{
+	const struct migration_options *options = &s->m->options;
+
+	if (options->mode == MIGRATION_POST || options->change)
+		return "must";
+	return options->mode == MIGRATION_PRE && s->address.kind != LINK_EXEC ? "may" : NULL;
+}
+
+static int hear_accept(struct source *s, const uint8_t *payload, size_t len)
+{
+	struct wire_accept accept;
+	const char *wrong = wire_check_accept(payload, len, &accept, s->no_post);
+	bool can = !wrong && accept.flags & WIRE_ACCEPT_POST;
+
+	if (!wrong && !can && wish(s) && !strcmp(wish(s), "must"))
+		wrong = "the destination cannot take memory after the machine";
+	if (wrong)
+		return source_fails(s, -EPROTO, wrong);
+	if (can)
+		migration_want(&s->m->may_change);
+	return 0;
 }
 
 static int negotiate(struct source *s)
 {
 	json_t *profile = profile_make(s->m->machine);
-	char *text = profile ? json_dumps(profile, JSON_COMPACT) : NULL;
 	const uint8_t *payload;
+	char *text = NULL;
 	size_t len;
 	int r;
 
+	if (profile && wish(s))
+		json_object_set_new(profile, "post-copy", json_string(wish(s)));
+	if (profile)
+		text = json_dumps(profile, JSON_COMPACT);
 	json_decref(profile);
 	if (!text)
-		return fails(s, -ENOMEM, "the machine cannot be described");
+		return source_fails(s, -ENOMEM, "the machine cannot be described");
 	if (strlen(text) > WIRE_FRAME_MAX)
-		r = fails(s, -EFBIG, "the machine's description is too long");
+		r = source_fails(s, -EFBIG, "the machine's description is too long");
 	else
-		r = say(s, WIRE_MACHINE, text, strlen(text));
+		r = source_say(s, WIRE_MACHINE, text, strlen(text));
 	free(text);
 	if (r)
 		return r;
 	s->link.options.timeout_ms = ACCEPT_MS;
 	r = expect(s, WIRE_ACCEPT, &payload, &len);
 	s->link.options.timeout_ms = s->m->options.timeout_ms;
-	return r;
+	return r ? r : hear_accept(s, payload, len);
 }
 
 static int migrate(struct source *s)
@@ -542,6 +584,7 @@ static int migrate(struct source *s)
 	s->link.rate = options->bandwidth;
 	migration_phase(s->m, MIGRATION_COPYING, NULL);
 	r = options->mode == MIGRATION_PRE ? copy_running(s) : 0;
+	s->post = options->mode == MIGRATION_POST || changes(s);
 	if (!r)
 		r = rest(s);
 	if (!r)
@@ -552,9 +595,9 @@ static int migrate(struct source *s)
 		return r;
 	/* The last moment at which somebody may change his mind, or the connection be seen to be lost. */
 	if (interrupted(s->m))
-		return fails(s, -ECANCELED, "it was cancelled");
+		return source_fails(s, -ECANCELED, "it was cancelled");
 	if (link_readable(&s->link))
-		return fails(s, -EPIPE, "the destination has closed the connection");
+		return source_fails(s, -EPIPE, "the destination has closed the connection");
 	migration_phase(s->m, MIGRATION_HANDING_OVER, NULL);
 	s->link.options.interrupted = closing;
 	return hand_over(s);
@@ -590,15 +633,17 @@ static void finish(struct source *s, int r)
 	throttle_end(s->throttle);
 	if (s->tracking)
 		track_end(&s->track);
+	page_set_free(&s->want);
 	memcpy(why, s->link.why, sizeof(why));
-	if (s->rest_ms) {
+	if (s->rest_ms && !s->taken) {
 		pthread_mutex_lock(&s->m->lock);
 		s->m->status.downtime_ms = migration_now_ms() - s->rest_ms;
 		s->m->status.left = 0;
 		pthread_mutex_unlock(&s->m->lock);
 	}
 	if (!r) {
-		migration_phase(s->m, MIGRATION_COMPLETED, NULL);
+		migration_phase(s->m, MIGRATION_COMPLETED,
+				s->differs ? "memory there is not what it was here: the checksums differ" : NULL);
 		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
 	} else if (s->given && r != -ESTALE) {
 		/* The launcher ends in doubt: the machine has ended here, which is a decision too. */
@@ -674,6 +719,11 @@ int migration_start(struct machine *machine, const struct migration_options *opt
 		free(s);
 		return -EINVAL;
 	}
+	if (s->address.kind == LINK_EXEC && (options->mode == MIGRATION_POST || options->change)) {
+		snprintf(why, LINK_WHY, "memory cannot go after the machine through a command: should that end, there is no way back");
+		free(s);
+		return -EINVAL;
+	}
 	if (*options->tls && link_tls_load(options->tls, false, &s->tls, why)) {
 		free(s);
 		return -EINVAL;
@@ -707,9 +757,29 @@ int migration_cancel(struct machine *machine)
 	if (!m || !m->outgoing || migration_over(m))
 		return -ENOENT;
 	phase = migration_status(m).phase;
-	if (phase == MIGRATION_HANDING_OVER || phase == MIGRATION_IN_DOUBT)
+	if (phase == MIGRATION_HANDING_OVER || phase == MIGRATION_IN_DOUBT || phase == MIGRATION_POST_COPY)
 		return -EBUSY;
 	migration_want(&m->cancel);
+	return 0;
+}
+
+/**
+ * migration_change() - what is left of memory shall go after the machine
+ * @machine: the machine
+ *
+ * Return: 0: it will; -ENOENT: it does not move; -EBUSY: too early or too late; -EOPNOTSUPP: the destination cannot.
+ */
+int migration_change(struct machine *machine)
+{
+	struct migration *m = machine->migration;
+
+	if (!m || !m->outgoing || migration_over(m))
+		return -ENOENT;
+	if (migration_status(m).phase != MIGRATION_COPYING || m->options.mode != MIGRATION_PRE)
+		return -EBUSY;
+	if (!migration_wants(&m->may_change))
+		return -EOPNOTSUPP;
+	migration_want(&m->change);
 	return 0;
 }
 
@@ -718,13 +788,22 @@ int migration_cancel(struct machine *machine)
  * @machine: the machine, on either side
  * @how: here or not
  *
- * Return: 0, or -EINVAL: it is not in doubt.
+ * Return: 0; -EINVAL: it is not in doubt; -ENODATA: it cannot go on here.
  */
 int migration_resolve(struct machine *machine, enum migration_resolve how)
 {
 	struct migration *m = machine->migration;
+	struct migration_status status;
 
-	if (!m || migration_status(m).phase != MIGRATION_IN_DOUBT)
+	if (!m)
+		return -EINVAL;
+	status = migration_status(m);
+	/* It has run there: here is only what it was before. */
+	if (status.phase == MIGRATION_POST_COPY && m->outgoing && *status.why && how == MIGRATION_KEEP)
+		return -ENODATA;
+	if (status.phase == MIGRATION_IN_DOUBT && m->lacks && how == MIGRATION_KEEP)
+		return -ENODATA;
+	if (status.phase != MIGRATION_IN_DOUBT && !(status.phase == MIGRATION_POST_COPY && m->outgoing && *status.why))
 		return -EINVAL;
 	__atomic_store_n(&m->resolve, how, __ATOMIC_RELEASE);
 	return 0;

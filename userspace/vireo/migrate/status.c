@@ -12,8 +12,9 @@
 static const char *const phases[] = {
 	[MIGRATION_CONNECTING] = "connecting",	   [MIGRATION_COPYING] = "copying",
 	[MIGRATION_FINISHING] = "finishing",	   [MIGRATION_HANDING_OVER] = "handing-over",
-	[MIGRATION_IN_DOUBT] = "in-doubt",	   [MIGRATION_COMPLETED] = "completed",
-	[MIGRATION_FAILED] = "failed",		   [MIGRATION_CANCELLED] = "cancelled",
+	[MIGRATION_IN_DOUBT] = "in-doubt",	   [MIGRATION_POST_COPY] = "post-copy",
+	[MIGRATION_COMPLETED] = "completed",	   [MIGRATION_FAILED] = "failed",
+	[MIGRATION_CANCELLED] = "cancelled",
 };
 
 /**
@@ -76,6 +77,17 @@ bool migration_over(struct migration *migration)
 }
 
 /**
+ * migration_supplies() - does the machine run elsewhere, and need memory that is here?
+ * @migration: it
+ *
+ * Return: whether.
+ */
+bool migration_supplies(struct migration *migration)
+{
+	return migration->outgoing && migration_status(migration).phase == MIGRATION_POST_COPY;
+}
+
+/**
  * migration_phase_name() - a phase in a word
  * @phase: it
  *
@@ -116,11 +128,12 @@ json_t *migration_json(struct migration *migration)
 	struct migration_status status = migration_status(migration);
 	json_t *object;
 
-	object = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "role", migration->outgoing ? "source" : "destination",
+	object = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "role", migration->outgoing ? "source" : "destination",
 			   "phase", phases[status.phase], "round", (json_int_t)status.round, "pages",
 			   (json_int_t)status.pages, "left", (json_int_t)status.left, "total", (json_int_t)status.total,
 			   "bytes", (json_int_t)status.bytes, "rate", (json_int_t)status.rate, "downtime",
-			   (json_int_t)status.downtime_ms, "throttle", (int)status.throttle);
+			   (json_int_t)status.downtime_ms, "requests", (json_int_t)status.requests, "throttle",
+			   (int)status.throttle);
 	if (object && *status.why)
 		json_object_set_new(object, "why", json_string(status.why));
 	return object;

@@ -20,7 +20,7 @@ static const struct {
 } types[WIRE_TYPES] = {
 	[WIRE_HELLO] = { "hello", S | D, sizeof(struct wire_hello), sizeof(struct wire_hello) },
 	[WIRE_MACHINE] = { "machine", S, 2, WIRE_FRAME_MAX },
-	[WIRE_ACCEPT] = { "accept", D, 0, 0 },
+	[WIRE_ACCEPT] = { "accept", D, sizeof(struct wire_accept), sizeof(struct wire_accept) + WIRE_TEXT_MAX },
 	[WIRE_PAGES] = { "pages", S, sizeof(struct wire_pages) + WIRE_PAGE,
 			 sizeof(struct wire_pages) + WIRE_RUN_MAX * WIRE_PAGE },
 	[WIRE_ZERO] = { "zero", S, sizeof(struct wire_pages), sizeof(struct wire_pages) },
@@ -34,6 +34,9 @@ static const struct {
 	[WIRE_DONE] = { "done", S, 0, 0 },
 	[WIRE_REFUSE] = { "refuse", D, 0, WIRE_TEXT_MAX },
 	[WIRE_CANCEL] = { "cancel", S, 0, WIRE_TEXT_MAX },
+	[WIRE_MISSING] = { "missing", S | D, sizeof(struct wire_pages), sizeof(struct wire_pages) },
+	[WIRE_REQUEST] = { "request", D, sizeof(struct wire_pages), sizeof(struct wire_pages) },
+	[WIRE_LEFT] = { "left", D, sizeof(struct wire_left), sizeof(struct wire_left) },
 };
 
 /**
@@ -109,23 +112,118 @@ bool wire_is_zero(const void *page)
 }
 
 /**
- * wire_checksum() - of all of a guest's memory, to find differences that nobody made on purpose
- * @memory: the memory; nobody writes to it
+ * wire_check_accept() - read what the destination can do
+ * @payload: of the frame
+ * @len: its length
+ * @accept: to be filled
+ * @why: WIRE_TEXT_MAX + 1 bytes: why it cannot do more
+ *
+ * Return: NULL, or what is wrong.
+ */
+const char *wire_check_accept(const void *payload, size_t len, struct wire_accept *accept, char *why)
+{
+	if (len < sizeof(*accept) || len > sizeof(*accept) + WIRE_TEXT_MAX)
+		return "a frame's length is wrong";
+	memcpy(accept, payload, sizeof(*accept));
+	if (accept->zero || accept->flags & ~WIRE_ACCEPT_POST)
+		return "the destination accepts with unknown flags";
+	len -= sizeof(*accept);
+	memcpy(why, (const char *)payload + sizeof(*accept), len);
+	why[len] = '\0';
+	return NULL;
+}
+
+/**
+ * wire_check_left() - read how many pages the destination lacks
+ * @payload: of the frame
+ * @len: its length
+ * @left: to be filled
+ *
+ * Return: NULL, or what is wrong.
+ */
+const char *wire_check_left(const void *payload, size_t len, struct wire_left *left)
+{
+	if (len != sizeof(*left))
+		return "a frame's length is wrong";
+	memcpy(left, payload, sizeof(*left));
+	if (left->zero || left->flags & ~WIRE_LEFT_DIFFERS || (left->pages && left->flags))
+		return "what is left has unknown flags";
+	return NULL;
+}
+
+/**
+ * wire_check_run() - read which pages a frame is about
+ * @memory: in which they have to be
+ * @type: of the frame
+ * @payload: of the frame
+ * @len: its length
+ * @run: to be filled
+ *
+ * Return: NULL, or what is wrong.
+ */
+const char *wire_check_run(const struct guest_memory *memory, unsigned int type, const void *payload, size_t len,
+			   struct wire_run *run)
+{
+	const struct memory_piece *piece = memory->piece;
+	struct wire_pages pages;
+	size_t contents;
+
+	if (len < sizeof(pages))
+		return "a frame's length is wrong";
+	memcpy(&pages, payload, sizeof(pages));
+	if (pages.zero || pages.gpa % WIRE_PAGE || !pages.count)
+		return "a run of pages is malformed";
+	if (pages.count > WIRE_RUN_MAX && (type == WIRE_PAGES || type == WIRE_REQUEST))
+		return "a run has too many pages";
+	contents = type == WIRE_PAGES ? (size_t)pages.count * WIRE_PAGE : 0;
+	if (len != sizeof(pages) + contents)
+		return "a run's length is not that of its frame";
+	run->to = memory_ptr(memory, pages.gpa, (uint64_t)pages.count * WIRE_PAGE);
+	if (!run->to)
+		return "a run of pages is not in the machine's memory";
+	while (pages.gpa < piece->gpa || pages.gpa - piece->gpa >= piece->bytes)
+		piece++;
+	run->piece = (unsigned int)(piece - memory->piece);
+	run->first = (pages.gpa - piece->gpa) / WIRE_PAGE;
+	run->count = pages.count;
+	return NULL;
+}
+
+/**
+ * wire_checksum_page() - of a page, to find differences that nobody made on purpose
+ * @gpa: where it is
+ * @page: what is in it
  *
  * Return: a number.
  */
-uint64_t wire_checksum(const struct guest_memory *memory)
+uint64_t wire_checksum_page(uint64_t gpa, const void *page)
 {
-	uint64_t sum = 0xcbf29ce484222325ULL, word, at;
+	uint64_t sum = 0xcbf29ce484222325ULL ^ gpa, word;
+	const uint8_t *at = page;
 	unsigned int i;
 
-	for (i = 0; i < memory->nr; i++) {
-		for (at = 0; at < memory->piece[i].bytes; at += sizeof(word)) {
-			memcpy(&word, memory->piece[i].hva + at, sizeof(word));
-			sum = (sum ^ word) * 0x100000001b3ULL;
-			sum ^= sum >> 29;
-		}
+	for (i = 0; i < WIRE_PAGE; i += sizeof(word)) {
+		memcpy(&word, at + i, sizeof(word));
+		sum = (sum ^ word) * 0x100000001b3ULL;
+		sum ^= sum >> 29;
 	}
+	return sum;
+}
+
+/**
+ * wire_checksum() - of all of a guest's memory
+ * @memory: the memory; nobody writes to it
+ *
+ * Return: the sum of those of its pages.
+ */
+uint64_t wire_checksum(const struct guest_memory *memory)
+{
+	const struct memory_piece *piece;
+	uint64_t sum = 0, at;
+
+	for (piece = memory->piece; piece < memory->piece + memory->nr; piece++)
+		for (at = 0; at < piece->bytes; at += WIRE_PAGE)
+			sum += wire_checksum_page(piece->gpa + at, piece->hva + at);
 	return sum;
 }
 
@@ -140,15 +238,11 @@ uint64_t wire_checksum(const struct guest_memory *memory)
  */
 int wire_intake_begin(struct wire_intake *intake, struct guest_memory *memory)
 {
-	unsigned int i;
+	int r;
 
 	*intake = (struct wire_intake){ .memory = memory };
-	for (i = 0; i < memory->nr; i++) {
-		intake->seen[i] = calloc((memory->piece[i].bytes / WIRE_PAGE + 63) / 64, sizeof(uint64_t));
-		if (!intake->seen[i])
-			return -ENOMEM;
-	}
-	return 0;
+	r = page_set_make(&intake->seen, memory);
+	return r ? r : page_set_make(&intake->absent, memory);
 }
 
 /**
@@ -157,50 +251,51 @@ int wire_intake_begin(struct wire_intake *intake, struct guest_memory *memory)
  */
 void wire_intake_end(struct wire_intake *intake)
 {
-	unsigned int i;
-
-	for (i = 0; i < MEMORY_PIECES; i++)
-		free(intake->seen[i]);
+	page_set_free(&intake->seen);
+	page_set_free(&intake->absent);
 	free(intake->state);
 	memset(intake, 0, sizeof(*intake));
 }
 
 static const char *take_pages(struct wire_intake *intake, unsigned int type, const uint8_t *payload, size_t len)
 {
-	const struct guest_memory *memory = intake->memory;
-	const struct memory_piece *piece = memory->piece;
-	struct wire_pages run;
-	uint64_t first, page;
-	unsigned int i;
-	uint8_t *to;
+	struct wire_run run;
+	const char *wrong;
+	uint64_t page;
+	bool first;
 
-	if (len < sizeof(run))
-		return "a frame's length is wrong";
-	memcpy(&run, payload, sizeof(run));
-	payload += sizeof(run);
-	if (run.zero || run.gpa % WIRE_PAGE || !run.count)
-		return "a run of pages is malformed";
-	if (type == WIRE_PAGES ? run.count > WIRE_RUN_MAX || len != sizeof(run) + (size_t)run.count * WIRE_PAGE :
-				 len != sizeof(run))
-		return "a run's length is not that of its frame";
-	to = memory_ptr(memory, run.gpa, (uint64_t)run.count * WIRE_PAGE);
-	if (!to)
-		return "a run of pages is not in the machine's memory";
-	while (run.gpa < piece->gpa || run.gpa - piece->gpa >= piece->bytes)
-		piece++;
-	i = (unsigned int)(piece - memory->piece);
-	first = (run.gpa - piece->gpa) / WIRE_PAGE;
-	for (page = first; page < first + run.count; page++) {
-		uint64_t bit = 1ULL << (page % 64);
-
+	wrong = wire_check_run(intake->memory, type, payload, len, &run);
+	if (wrong)
+		return wrong;
+	for (page = 0; page < run.count; page++) {
+		page_set_remove(&intake->absent, run.piece, run.first + page);
+		first = page_set_add(&intake->seen, run.piece, run.first + page);
 		/* What never came is zero as it is, and need not become somebody's page. */
-		if (type == WIRE_ZERO && intake->seen[i][page / 64] & bit)
-			memset(to + (page - first) * WIRE_PAGE, 0, WIRE_PAGE);
-		intake->seen[i][page / 64] |= bit;
+		if (type == WIRE_ZERO && !first)
+			memset(run.to + page * WIRE_PAGE, 0, WIRE_PAGE);
 	}
 	if (type == WIRE_PAGES)
-		memcpy(to, payload, (size_t)run.count * WIRE_PAGE);
+		memcpy(run.to, payload + sizeof(struct wire_pages), (size_t)run.count * WIRE_PAGE);
 	intake->pages += run.count;
+	return NULL;
+}
+
+/* Whoever goes on with the machine has to see that nothing is in them. */
+static const char *take_missing(struct wire_intake *intake, const void *payload, size_t len)
+{
+	struct wire_run run;
+	const char *wrong;
+	uint64_t page;
+
+	if (!intake->may_miss)
+		return "pages are to come later, which was not agreed";
+	wrong = wire_check_run(intake->memory, WIRE_MISSING, payload, len, &run);
+	if (wrong)
+		return wrong;
+	for (page = run.first; page < run.first + run.count; page++) {
+		page_set_remove(&intake->seen, run.piece, page);
+		page_set_add(&intake->absent, run.piece, page);
+	}
 	return NULL;
 }
 
@@ -239,8 +334,10 @@ static const char *take_end(struct wire_intake *intake, const void *payload, siz
 	if (len != sizeof(end))
 		return "a frame's length is wrong";
 	memcpy(&end, payload, sizeof(end));
-	if (end.zero || end.flags & ~(WIRE_END_PAUSED | WIRE_END_CHECKSUM))
+	if (end.zero || end.flags & ~(WIRE_END_PAUSED | WIRE_END_CHECKSUM | WIRE_END_POST))
 		return "the end has unknown flags";
+	if (end.flags & WIRE_END_POST && !intake->may_miss)
+		return "pages are to come later, which was not agreed";
 	if (end.pages != intake->pages || end.state != intake->state_len)
 		return "something was lost on the way";
 	intake->end = end;
@@ -265,6 +362,8 @@ const char *wire_intake(struct wire_intake *intake, unsigned int type, const voi
 	case WIRE_PAGES:
 	case WIRE_ZERO:
 		return take_pages(intake, type, payload, len);
+	case WIRE_MISSING:
+		return take_missing(intake, payload, len);
 	case WIRE_ROUND:
 		return take_round(intake, payload, len);
 	case WIRE_STATE:
@@ -283,20 +382,16 @@ const char *wire_intake(struct wire_intake *intake, unsigned int type, const voi
  */
 const char *wire_intake_missing(const struct wire_intake *intake)
 {
-	uint64_t page, pages;
-	unsigned int i;
+	bool later = intake->end.flags & WIRE_END_POST;
 
 	if (!intake->ended)
 		return "the end is missing";
-	for (i = 0; i < intake->memory->nr; i++) {
-		pages = intake->memory->piece[i].bytes / WIRE_PAGE;
-		for (page = 0; page < pages; page++)
-			if (!(intake->seen[i][page / 64] >> (page % 64) & 1))
-				return "a page of memory is missing";
-	}
+	/* No page is in both. */
+	if (intake->seen.count + (later ? intake->absent.count : 0) != intake->memory->total / WIRE_PAGE)
+		return "a page of memory is missing";
 	if (!intake->state_len)
 		return "the state is missing";
-	if (intake->end.flags & WIRE_END_CHECKSUM && intake->end.checksum != wire_checksum(intake->memory))
+	if (intake->end.flags & WIRE_END_CHECKSUM && !later && intake->end.checksum != wire_checksum(intake->memory))
 		return "memory is not what it was there: the checksums differ";
 	return NULL;
 }

@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #include "../memory.h"
+#include "pages.h"
 
-#define WIRE_VERSION		1
-#define WIRE_OLDEST		1
+#define WIRE_VERSION		2
+#define WIRE_OLDEST		2
 #define WIRE_MAGIC		"vireomig"
 #define WIRE_ID_BYTES		16
 #define WIRE_PAGE		4096U
@@ -27,7 +28,7 @@
 enum wire_type {
 	WIRE_HELLO = 1,		/* both, first: struct wire_hello */
 	WIRE_MACHINE,		/* S: JSON: what the machine is, and what its processors have */
-	WIRE_ACCEPT,		/* D: it is built; memory may come */
+	WIRE_ACCEPT,		/* D: struct wire_accept, and text: it is built; memory may come */
 	WIRE_PAGES,		/* S: struct wire_pages, and the pages */
 	WIRE_ZERO,		/* S: struct wire_pages: these are zero */
 	WIRE_ROUND,		/* S: struct wire_round: a round of memory ends here */
@@ -40,6 +41,9 @@ enum wire_type {
 	WIRE_DONE,		/* S: has heard that; the ID can be forgotten */
 	WIRE_REFUSE,		/* D: text: no. The machine does not go on there */
 	WIRE_CANCEL,		/* S: text: no more of this */
+	WIRE_MISSING,		/* both: struct wire_pages: what the destination has of these is void; or: it lacks them */
+	WIRE_REQUEST,		/* D: struct wire_pages: somebody waits for these */
+	WIRE_LEFT,		/* D: struct wire_left: how many it lacks */
 	WIRE_TYPES
 };
 
@@ -78,6 +82,20 @@ struct wire_hello {
 	uint8_t id[WIRE_ID_BYTES];
 };
 
+#define WIRE_ACCEPT_POST	1U	/* memory may come after the machine */
+
+/**
+ * struct wire_accept - what the destination can do
+ * @flags: WIRE_ACCEPT_*
+ * @zero: 0
+ *
+ * Behind it: why it cannot do more, if so.
+ */
+struct wire_accept {
+	uint32_t flags;
+	uint32_t zero;
+};
+
 /**
  * struct wire_pages - a run of pages
  * @gpa: of the first
@@ -102,6 +120,7 @@ struct wire_round {
 
 #define WIRE_END_PAUSED		1U	/* it was paused before it moved, and stays so */
 #define WIRE_END_CHECKSUM	2U	/* @checksum has a value */
+#define WIRE_END_POST		4U	/* pages are missing, and come later */
 
 /**
  * struct wire_end - the end of all
@@ -119,16 +138,54 @@ struct wire_end {
 	uint32_t zero;
 };
 
+#define WIRE_LEFT_DIFFERS	1U	/* @pages is 0, and memory is not what it was */
+
+/**
+ * struct wire_left - how much of memory is not there yet
+ * @pages: so many. Not 0: they have just been listed
+ * @flags: WIRE_LEFT_*
+ * @zero: 0
+ */
+struct wire_left {
+	uint64_t pages;
+	uint32_t flags;
+	uint32_t zero;
+};
+
 _Static_assert(sizeof(struct wire_header) == 8, "a header's size");
 _Static_assert(sizeof(struct wire_hello) == 32, "layout of the greeting");
 _Static_assert(sizeof(struct wire_pages) == 16, "layout of a run");
 _Static_assert(sizeof(struct wire_round) == 16, "layout of a round");
 _Static_assert(sizeof(struct wire_end) == 32, "layout of the end");
+_Static_assert(sizeof(struct wire_accept) == 8, "layout of the acceptance");
+_Static_assert(sizeof(struct wire_left) == 16, "layout of what is left");
+
+/**
+ * struct wire_run - a run of pages that was checked
+ * @piece: of memory, in which all of it is
+ * @first: page of that
+ * @count: how many
+ * @to: where it is
+ */
+struct wire_run {
+	unsigned int piece;
+	uint64_t first;
+	uint32_t count;
+	uint8_t *to;
+};
 
 /* Is it a header that @from_source may send? NULL, or what is wrong with it */
 const char *wire_check_header(const struct wire_header *header, bool from_source);
 /* NULL and the version that both speak; or what is wrong */
 const char *wire_check_hello(const void *payload, size_t len, struct wire_hello *hello, uint16_t *version);
+/* NULL and what it says; @why: WIRE_TEXT_MAX bytes and one; or what is wrong */
+const char *wire_check_accept(const void *payload, size_t len, struct wire_accept *accept, char *why);
+const char *wire_check_left(const void *payload, size_t len, struct wire_left *left);
+/* NULL and the run of a frame of @type, whose contents are behind struct wire_pages if it has any; or what is wrong */
+const char *wire_check_run(const struct guest_memory *memory, unsigned int type, const void *payload, size_t len,
+			   struct wire_run *run);
+/* The checksum of memory is the sum of those of its pages */
+uint64_t wire_checksum_page(uint64_t gpa, const void *page);
 uint64_t wire_checksum(const struct guest_memory *memory);
 bool wire_is_zero(const void *page);
 const char *wire_name(unsigned int type);
@@ -136,7 +193,9 @@ const char *wire_name(unsigned int type);
 /**
  * struct wire_intake - what the destination has taken in
  * @memory: of the machine that is built; all zero at first
- * @seen: for each piece, a bit for each page that came at least once
+ * @seen: pages that came at least once
+ * @absent: pages that will come later
+ * @may_miss: that was agreed
  * @pages: that came
  * @round: rounds that ended
  * @state: all state but memory, so far
@@ -146,7 +205,9 @@ const char *wire_name(unsigned int type);
  */
 struct wire_intake {
 	struct guest_memory *memory;
-	uint64_t *seen[MEMORY_PIECES];
+	struct page_set seen;
+	struct page_set absent;
+	bool may_miss;
 	uint64_t pages;
 	uint64_t round;
 	uint8_t *state;
