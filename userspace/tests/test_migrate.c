@@ -158,7 +158,7 @@ static void test_destination_dies(void)
 	struct move move;
 
 	printf("# the destination dies at the hand-over\n");
-	mover_begin(&move, WIRE_READY, true, false);
+	mover_begin(&move, WIRE_READY, true, true);
 	kill(move.pid[DESTINATION], SIGSTOP);
 	ask_to_move("");
 	kill(move.pid[DESTINATION], SIGCONT);

@@ -2,12 +2,15 @@
 /* Connections of a migration: each kind, in the clear and encrypted; silence, interruptions, the end, and nonsense. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -383,6 +386,163 @@ static void test_psk(void)
 	link_tls_free(stranger);
 }
 
+/* ---- Certificates ---- */
+
+struct authority {
+	gnutls_x509_privkey_t key;
+	gnutls_x509_crt_t crt;
+};
+
+static void need(int r)
+{
+	if (r >= 0)
+		return;
+	printf("# %s\n", gnutls_strerror(r));
+	fflush(stdout);
+	abort();
+}
+
+static void write_pem(const char *directory, const char *name, gnutls_datum_t *pem)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "%s/%s", directory, name);
+	write_file(file, (const char *)pem->data);
+	gnutls_free(pem->data);
+}
+
+/* @end: seconds from now */
+static void make_certificate(struct authority *made, const struct authority *by, const char *name, int end)
+{
+	static unsigned char serial;
+	bool ca = !by;
+
+	by = by ? by : made;
+	serial++;
+	need(gnutls_x509_privkey_init(&made->key));
+	need(gnutls_x509_privkey_generate(made->key, GNUTLS_PK_ECDSA,
+						GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
+	need(gnutls_x509_crt_init(&made->crt));
+	need(gnutls_x509_crt_set_version(made->crt, 3));
+	need(gnutls_x509_crt_set_serial(made->crt, &serial, 1));
+	need(gnutls_x509_crt_set_dn_by_oid(made->crt, GNUTLS_OID_X520_COMMON_NAME, 0, name, (unsigned int)strlen(name)));
+	need(gnutls_x509_crt_set_activation_time(made->crt, time(NULL) - 1000));
+	need(gnutls_x509_crt_set_expiration_time(made->crt, time(NULL) + end));
+	need(gnutls_x509_crt_set_key(made->crt, made->key));
+	need(gnutls_x509_crt_set_basic_constraints(made->crt, ca, -1));
+	need(gnutls_x509_crt_set_key_usage(made->crt, ca ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE));
+	if (!ca)
+		need(gnutls_x509_crt_set_subject_alt_name(made->crt, GNUTLS_SAN_DNSNAME, name, (unsigned int)strlen(name),
+							  GNUTLS_FSAN_SET));
+	need(gnutls_x509_crt_sign2(made->crt, by == made ? made->crt : by->crt, by->key, GNUTLS_DIG_SHA256, 0));
+}
+
+/* What a side has: its certificate by @by, and the authority that it believes */
+static void make_side(const char *directory, const struct authority *by, const struct authority *believes, const char *name, int end)
+{
+	struct authority own;
+	gnutls_datum_t pem;
+
+	mkdir(in_dir(directory), 0700);
+	make_certificate(&own, by, name, end);
+	need(gnutls_x509_crt_export2(believes->crt, GNUTLS_X509_FMT_PEM, &pem));
+	write_pem(directory, "ca.pem", &pem);
+	need(gnutls_x509_crt_export2(own.crt, GNUTLS_X509_FMT_PEM, &pem));
+	write_pem(directory, "cert.pem", &pem);
+	need(gnutls_x509_privkey_export2(own.key, GNUTLS_X509_FMT_PEM, &pem));
+	write_pem(directory, "key.pem", &pem);
+	gnutls_x509_crt_deinit(own.crt);
+	gnutls_x509_privkey_deinit(own.key);
+}
+
+static struct link_tls *load_side(const char *directory, bool server)
+{
+	struct link_tls *tls;
+	char text[300], why[LINK_WHY] = "";
+
+	snprintf(text, sizeof(text), "x509:%s", in_dir(directory));
+	ok(!link_tls_load(text, server, &tls, why), "certificates of %s %s", directory, why);
+	return tls;
+}
+
+/* By TCP the source wants the name that it has connected to: two destinations, one of which has it. */
+static void test_names(const struct link_tls *near, const struct link_tls *named, const struct link_tls *unnamed)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct link_tls *far[] = { named, unnamed };
+	struct link_options mine = options;
+	socklen_t len = sizeof(address);
+	struct link_address to;
+	struct link link;
+	struct peer peer;
+	char text[64];
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < 2; i++) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		address.sin_port = 0;
+		if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
+		    getsockname(fd, (struct sockaddr *)&address, &len))
+			abort();
+		close(fd);
+		snprintf(text, sizeof(text), "tcp:localhost:%u", ntohs(address.sin_port));
+		start(&peer, text, far[i]);
+		link_address_parse(text, &to);
+		mine.tls = near;
+		mine.timeout_ms = 2000;
+		is(!link_connect(&link, &to, &mine) && greet(&link), !i, "a destination that %s the name: %s", i ? "has not" : "has",
+		   link.why);
+		link_close(&link);
+		finish(&peer);
+	}
+}
+
+static void test_x509(void)
+{
+	struct link_tls *near, *far, *stranger, *late, *believer, *elsewhere, *tls;
+	struct authority ours, theirs;
+	char text[300], why[LINK_WHY];
+
+	make_certificate(&ours, NULL, "our authority", 1000);
+	make_certificate(&theirs, NULL, "their authority", 1000);
+	make_side("near", &ours, &ours, "near", 1000);
+	make_side("far", &ours, &ours, "localhost", 1000);
+	make_side("elsewhere", &ours, &ours, "elsewhere.example", 1000);
+	make_side("foreign", &theirs, &ours, "near", 1000);
+	make_side("late", &ours, &ours, "near", -10);
+	make_side("believer", &ours, &theirs, "near", 1000);
+	near = load_side("near", false);
+	far = load_side("far", true);
+	elsewhere = load_side("elsewhere", true);
+	stranger = load_side("foreign", false);
+	late = load_side("late", false);
+	believer = load_side("believer", false);
+	snprintf(text, sizeof(text), "unix:%s/tls", dir);
+	carry(text, near, far);
+	refused(stranger, far, "a certificate of another authority");
+	refused(late, far, "one that has expired");
+	refused(believer, far, "somebody who believes another authority");
+	refused(NULL, far, "no TLS");
+	refused(near, NULL, "certificates for somebody who has none");
+	test_names(near, far, elsewhere);
+	unlink(in_dir("near/key.pem"));
+	snprintf(text, sizeof(text), "x509:%s", in_dir("near"));
+	is(link_tls_load(text, false, &tls, why), -EINVAL, "no key: %s", why);
+	write_file("near/ca.pem", "");
+	is(link_tls_load(text, false, &tls, why), -EINVAL, "no authority: %s", why);
+	link_tls_free(near);
+	link_tls_free(far);
+	link_tls_free(elsewhere);
+	link_tls_free(stranger);
+	link_tls_free(late);
+	link_tls_free(believer);
+	gnutls_x509_crt_deinit(ours.crt);
+	gnutls_x509_privkey_deinit(ours.key);
+	gnutls_x509_crt_deinit(theirs.crt);
+	gnutls_x509_privkey_deinit(theirs.key);
+}
+
 int main(void)
 {
 	char command[300];
@@ -400,6 +560,7 @@ int main(void)
 	test_rate();
 	test_nonsense();
 	test_psk();
+	test_x509();
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	if (system(command))
 		return 1;
