@@ -758,8 +758,9 @@ static void test_state(void)
 {
 	const struct device_state *state;
 	struct state_buffer out = { 0 };
+	uint8_t got[100];
 
-	setup(BASE | NET_BIT(MQ) | NET_BIT(CTRL_RX), 0, false);
+	setup(BASE | NET_BIT(MQ) | NET_BIT(CTRL_RX) | NET_BIT(GUEST_ANNOUNCE), 0, false);
 	state = dev->class->state;
 	is(COMMAND(0, 0, 0), 0, "a mode");
 	is(COMMAND(4, 0, 2, 0), 0, "two pairs");
@@ -775,6 +776,14 @@ static void test_state(void)
 	is(net->filter.table[0][5], 9, "table");
 	is(dev->class->start(dev), 0, "goes on");
 	is(fake.enabled, 3, "the backend follows");
+	/* What comes from elsewhere tells the network where it is. */
+	is(recv(fake.far[0], got, sizeof(got), MSG_DONTWAIT), NET_HEADER_BYTES + 60, "a frame tells of it");
+	ok(!memcmp(got + NET_HEADER_BYTES, "\xff\xff\xff\xff\xff\xff", 6) && !memcmp(got + NET_HEADER_BYTES + 6, card, 6),
+	   "to all, from its address");
+	ok(!memcmp(got + NET_HEADER_BYTES + 12, "\x80\x35\x00\x01\x08\x00\x06\x04\x00\x03", 10) &&
+	   !memcmp(got + NET_HEADER_BYTES + 22, card, 6) && !memcmp(got + NET_HEADER_BYTES + 32, card, 6), "a RARP request");
+	dev->class->config_read(dev);
+	is(dev->config[6], VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE, "the driver shall announce itself as well");
 	dev->class->stop(dev);
 	net->pairs = 3;
 	{
@@ -788,6 +797,7 @@ static void test_state(void)
 	}
 	state_buffer_free(&out);
 	is(dev->class->start(dev), 0, "start");
+	is(recv(fake.far[0], got, sizeof(got), MSG_DONTWAIT), -1, "who has only rested says nothing");
 	teardown();
 }
 

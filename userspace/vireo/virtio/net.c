@@ -314,6 +314,38 @@ static bool link_is_up(const struct net_device *net)
 	return !ops->revive || ops->fd(net->backend, 0) >= 0;
 }
 
+/*
+ * The guest is here now, and switches on the way believe that it is elsewhere: they learn from any frame that it
+ * sends. This is one, a RARP request (RFC 903) as others use it for this; a driver that can does more.
+ */
+static void announce(struct net_device *net)
+{
+	struct {
+		struct virtio_net_hdr_v1 header;
+		uint8_t to[6], from[6];
+		uint8_t fixed[10];
+		uint8_t sender[6], sender_ip[4];
+		uint8_t target[6], target_ip[4];
+		uint8_t rest[18];
+	} __attribute__((packed)) frame = {
+		.to = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+		/* RARP; of Ethernet, for IPv4, addresses of 6 and 4 bytes; a request */
+		.fixed = { 0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3 },
+	};
+	struct iovec iov = { &frame, sizeof(frame) };
+
+	pthread_mutex_lock(&net->lock);
+	memcpy(frame.from, net->filter.mac, 6);
+	memcpy(frame.sender, net->filter.mac, 6);
+	memcpy(frame.target, net->filter.mac, 6);
+	if (virtio_has(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE))
+		net->status |= VIRTIO_NET_S_ANNOUNCE;
+	pthread_mutex_unlock(&net->lock);
+	/* If it is lost, the guest's next frame does as well. */
+	net->backend->ops->send(net->backend, 0, &iov, 1);
+	virtio_config_changed(&net->virtio);
+}
+
 static void stop(struct virtio_device *dev)
 {
 	struct net_device *net = to_net(dev);
@@ -338,6 +370,10 @@ static int start(struct virtio_device *dev)
 		net_link_changed(net, link_is_up(net));
 	apply_filter(net);
 	r = use_pairs(net, net->pairs);
+	/* Before any pair has a thread */
+	if (!r && net->arrived && link_is_up(net))
+		announce(net);
+	net->arrived = false;
 	for (i = 0; i < net->nr_pairs && !r; i++) {
 		struct net_pair *pair = &net->pair[i];
 
@@ -356,6 +392,7 @@ static void reset(struct virtio_device *dev)
 
 	pthread_mutex_lock(&net->lock);
 	memset(&net->filter, 0, sizeof(net->filter));
+	net->arrived = false;
 	memcpy(net->filter.mac, net->first_mac, 6);
 	/* A driver that wants to see less says so. */
 	net->filter.promisc = 1;
@@ -413,11 +450,19 @@ static int state_check(const void *device, const void *loaded)
 	return 0;
 }
 
+static void state_loaded(void *device)
+{
+	struct net_device *net = device;
+
+	net->arrived = true;
+}
+
 static const struct device_state net_state = {
 	.version = 1,
 	.bytes = sizeof(struct net_device),
 	.fields = state_fields,
 	.check = state_check,
+	.load = state_loaded,
 };
 
 static const struct virtio_class net_class = {

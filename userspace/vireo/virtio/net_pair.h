@@ -83,6 +83,7 @@ struct net_pair {
  * @lock: protects @filter, @status and @pairs, which vCPU threads read for the configuration space
  * @filter: what the driver wants to see, and the address
  * @first_mac: the address after a reset
+ * @arrived: it comes from elsewhere, and the network has to hear of it
  * @status: VIRTIO_NET_S_*
  * @pairs: that the driver uses
  * @pair: all of them
@@ -94,6 +95,7 @@ struct net_device {
 	pthread_mutex_t lock;
 	struct net_filter filter;
 	uint8_t first_mac[6];
+	bool arrived;
 	uint16_t status;
 	uint16_t pairs;
 	struct net_pair *pair;
