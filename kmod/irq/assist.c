@@ -251,7 +251,6 @@ void lapic_assist_stop(struct vireo_vcpu *vcpu)
 		lapic_assist_stop_irq(vcpu);
 	WRITE_ONCE(l->assists, 0);
 	l->wake = 0;
-	vireo_backend_apic_setup(vcpu, VIREO_APIC_OFF);
 }
 
 void lapic_assist_setup(struct vireo_vcpu *vcpu)

@@ -331,15 +331,16 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	struct vireo_lapic_state *l = vcpu->lapic;
 	bool x2 = l->mode & LAPIC_X2;
 
-	lapic_refresh(vcpu, l);
 	switch (offset) {
 	case APIC_ID:
 		return x2 ? vcpu->id : vcpu->id << 24;
 	case APIC_LVR:
 		return LAPIC_VERSION;
 	case APIC_TASKPRI:
+		lapic_refresh(vcpu, l);
 		return l->tpr;
 	case APIC_PROCPRI:
+		lapic_refresh(vcpu, l);
 		if (unlikely(l->pv_eoi))
 			lapic_pv_eoi_sync(vcpu, false);
 		return lapic_ppr(l);
@@ -379,14 +380,17 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 	}
 }
 
-/* The processor's copies of registers that only software changes. */
-static void lapic_mirror(struct vireo_vcpu *vcpu, u32 first, u32 last)
+/* The processor's copies of registers that only software changes, if the guest reads them there. */
+static void lapic_mirror(struct vireo_vcpu *vcpu)
 {
-	u32 offset;
+	u64 left = LAPIC_MIRRORED;
 
-	for (offset = first; vcpu->apic_page && offset <= last; offset += 0x10) {
-		if (LAPIC_MIRRORED & BIT_OF(offset))
-			lapic_page_set(vcpu, offset, lapic_read(vcpu, offset));
+	if (!(vcpu->lapic->assists & VIREO_FEATURE_APIC_REGISTERS))
+		return;
+	for (; left; left &= left - 1) {
+		u32 offset = __ffs64(left) << 4;
+
+		lapic_page_set(vcpu, offset, lapic_read(vcpu, offset));
 	}
 }
 
@@ -409,7 +413,7 @@ static void lapic_update_mode(struct vireo_vcpu *vcpu)
 	}
 	lapic_update_limit(l);
 	lapic_assist_setup(vcpu);
-	lapic_mirror(vcpu, 0, APIC_TDCR);
+	lapic_mirror(vcpu);
 }
 
 static void lapic_write_lvt(struct vireo_vcpu *vcpu, u32 nr, u32 value)
@@ -497,8 +501,8 @@ static void lapic_write(struct vireo_vcpu *vcpu, u32 offset, u32 value)
 {
 	lapic_write_register(vcpu, offset, value);
 	/* An entry of the LVT, or SVR, changes others. */
-	if (vcpu->apic_page && offset != APIC_EOI && offset != APIC_TASKPRI)
-		lapic_mirror(vcpu, 0, APIC_TDCR);
+	if (offset != APIC_EOI && offset != APIC_TASKPRI)
+		lapic_mirror(vcpu);
 }
 
 /* ------------------------------------------------------------------ */
@@ -665,7 +669,7 @@ void vireo_lapic_written(struct vireo_vcpu *vcpu, u32 offset)
 		/* Vectors that it does not deliver itself: illegal ones. */
 		lapic_write(vcpu, offset, value);
 	/* What cannot be written has another value than the page has now. */
-	lapic_mirror(vcpu, 0, APIC_TDCR);
+	lapic_mirror(vcpu);
 }
 
 /* ... or an EOI that others have to hear of. */

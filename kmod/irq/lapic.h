@@ -254,7 +254,7 @@ static inline bool lapic_virtual_irq(const struct vireo_lapic_state *l)
 
 /* After the mode has changed, or lapic_assist_stop(): arrange with the processor what it keeps. */
 void lapic_assist_setup(struct vireo_vcpu *vcpu);
-/* Nothing is the processor's, until lapic_assist_setup(). */
+/* Nothing is the processor's, until lapic_assist_setup(), which has to come before the vCPU runs. */
 void lapic_assist_stop(struct vireo_vcpu *vcpu);
 /* @tpr, @isrv and @limit as the guest has left them. */
 void lapic_assist_refresh(struct vireo_vcpu *vcpu);

@@ -53,10 +53,10 @@ u32 vmx_apic_setup(struct vireo_vcpu *vcpu, enum vireo_apic_mode mode)
 			proc2 |= VMX_PROC2_VIRTUAL_IRQ;
 		}
 	}
-	vmx_apic_msrs(vcpu, proc2);
 	vmx_set_proc(vmx, used ? (vmx->proc & ~exits) | VMX_PROC_TPR_SHADOW :
 				 (vmx->proc & ~VMX_PROC_TPR_SHADOW) | exits);
 	if (proc2 != vmx->apic_proc2) {
+		vmx_apic_msrs(vcpu, proc2);
 		vmx->apic_proc2 = proc2;
 		vmx->proc2 = (vmx->proc2 & ~VMX_PROC2_APIC) | proc2;
 		vmx_write(VMCS_PROC2_CONTROLS, vmx->proc2);
