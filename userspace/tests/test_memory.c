@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Guest memory: who follows it is told of all that the launcher writes. */
+/* Guest memory: who follows it is told of all that the launcher writes; what was never touched is known. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "follow.h"
 #include "tap.h"
@@ -56,6 +58,24 @@ static void test_functions(void)
 	is(nr_calls, 1, "none is left");
 }
 
+static void test_untouched(void)
+{
+	struct guest_memory fresh = { 0 };
+	int pagemap = memory_pagemap();
+	uint8_t *hva;
+
+	ok(pagemap >= 0 && !memory_alloc(&fresh, 4 * MIB), "fresh memory");
+	hva = memory_ptr(&fresh, 0, 4 * MIB);
+	ok(!madvise(hva, 4 * MIB, MADV_NOHUGEPAGE) && memory_untouched(pagemap, hva, 4 * MIB), "nobody has touched it");
+	hva[MIB] = 1;
+	ok(!memory_untouched(pagemap, hva, 4 * MIB) && !memory_untouched(pagemap, hva + MIB, PAGE), "a page is touched");
+	ok(memory_untouched(pagemap, hva, MIB) && memory_untouched(pagemap, hva + MIB + PAGE, 3 * MIB - PAGE),
+	   "its neighbours are not");
+	ok(!memory_untouched(-1, hva, PAGE), "nothing is said where nothing is known");
+	close(pagemap);
+	memory_free(&fresh);
+}
+
 static void test_segments(void)
 {
 	uint8_t *base = memory_ptr(&memory, 0, memory.total);
@@ -89,6 +109,7 @@ int main(void)
 		abort();
 	test_functions();
 	test_segments();
+	test_untouched();
 	memory_free(&memory);
 	return tap_done();
 }

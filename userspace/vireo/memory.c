@@ -5,6 +5,7 @@
  * cleared for a reset.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
@@ -16,6 +17,8 @@
 
 #define HUGE_BYTES (2 * MIB)
 #define PAGE_BYTES 4096
+/* /proc/PID/pagemap: a page of anonymous memory that was never touched has neither bit. */
+#define PAGEMAP_THERE (3ULL << 62)
 #define MAP_HUGE_SHIFT 26
 
 static int piece_alloc(struct memory_piece *piece, uint64_t gpa, uint64_t bytes)
@@ -113,6 +116,42 @@ int memory_alloc(struct guest_memory *memory, uint64_t bytes)
 int memory_alloc_huge(struct guest_memory *memory, uint64_t bytes, uint64_t page)
 {
 	return alloc(memory, bytes, page);
+}
+
+/**
+ * memory_pagemap() - what memory_untouched() needs
+ *
+ * Return: a file descriptor that the caller closes and a child of this process has no use for; -1: there is none.
+ */
+int memory_pagemap(void)
+{
+	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/**
+ * memory_untouched() - has nobody ever touched a range of guest memory?
+ * @pagemap: from memory_pagemap(); -1: nobody knows
+ * @hva: where, a multiple of 4 KiB
+ * @len: how much, a multiple of 4 KiB
+ *
+ * To look at such memory instead would make tables for it.
+ *
+ * Return: true: all of it is zero, or was when the call was made.
+ */
+bool memory_untouched(int pagemap, const void *hva, uint64_t len)
+{
+	uint64_t entry[64], left = len / PAGE_BYTES, n, i;
+	off_t at = (off_t)((uintptr_t)hva / PAGE_BYTES * sizeof(entry[0]));
+
+	for (; left; left -= n, at += (off_t)(n * sizeof(entry[0]))) {
+		n = left < 64 ? left : 64;
+		if (pread(pagemap, entry, n * sizeof(entry[0]), at) != (ssize_t)(n * sizeof(entry[0])))
+			return false;
+		for (i = 0; i < n; i++)
+			if (entry[i] & PAGEMAP_THERE)
+				return false;
+	}
+	return true;
 }
 
 /**

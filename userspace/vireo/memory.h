@@ -56,6 +56,8 @@ int memory_alloc_huge(struct guest_memory *memory, uint64_t bytes, uint64_t page
 void memory_free(struct guest_memory *memory);
 void memory_clear(struct guest_memory *memory);
 uint64_t memory_discard(const struct guest_memory *memory, void *hva, uint64_t len);
+int memory_pagemap(void);
+bool memory_untouched(int pagemap, const void *hva, uint64_t len);
 uint64_t memory_low_bytes(const struct guest_memory *memory);
 uint64_t memory_end(const struct guest_memory *memory);
 void *memory_ptr(const struct guest_memory *memory, uint64_t gpa, uint64_t len);

@@ -155,26 +155,35 @@ int source_end_run(struct source *s)
 	return r;
 }
 
-/* The page is copied first, since it may change at any time, and then it is seen what is in it. */
-int source_send_page(struct source *s, const struct memory_piece *piece, uint64_t page)
+/* Begins another run unless the pages go with those before. */
+static int add_to_run(struct source *s, uint64_t gpa, uint32_t pages, bool zero)
 {
-	uint64_t gpa = piece->gpa + page * WIRE_PAGE;
-	uint8_t copy[WIRE_PAGE];
-	bool zero, fits;
+	bool fits = s->run_pages && s->run_zero == zero && gpa == s->run_gpa + (uint64_t)s->run_pages * WIRE_PAGE &&
+		    (zero ? s->run_pages <= UINT32_MAX - pages : s->run_pages < WIRE_RUN_MAX);
 	int r = 0;
 
-	memcpy(copy, piece->hva + page * WIRE_PAGE, WIRE_PAGE);
-	zero = wire_is_zero(copy);
-	fits = s->run_pages && s->run_zero == zero && gpa == s->run_gpa + (uint64_t)s->run_pages * WIRE_PAGE &&
-	       (zero ? s->run_pages < UINT32_MAX : s->run_pages < WIRE_RUN_MAX);
 	if (!fits) {
 		r = source_end_run(s);
 		s->run_gpa = gpa;
 		s->run_zero = zero;
 	}
+	s->run_pages += pages;
+	return r;
+}
+
+/* The page is copied first, since it may change at any time, and then it is seen what is in it. */
+int source_send_page(struct source *s, const struct memory_piece *piece, uint64_t page)
+{
+	uint64_t gpa = piece->gpa + page * WIRE_PAGE;
+	uint8_t copy[WIRE_PAGE];
+	bool zero;
+	int r;
+
+	memcpy(copy, piece->hva + page * WIRE_PAGE, WIRE_PAGE);
+	zero = wire_is_zero(copy);
+	r = add_to_run(s, gpa, 1, zero);
 	if (!zero)
-		memcpy(s->run + (size_t)s->run_pages * WIRE_PAGE, copy, WIRE_PAGE);
-	s->run_pages++;
+		memcpy(s->run + (size_t)(s->run_pages - 1) * WIRE_PAGE, copy, WIRE_PAGE);
 	return r;
 }
 
@@ -182,6 +191,10 @@ static int send_word(struct source *s, const struct memory_piece *piece, uint64_
 {
 	int r = 0;
 
+	/* What is written after this look is told of. */
+	if (word == ~0ULL &&
+	    memory_untouched(s->pagemap, piece->hva + first * WIRE_PAGE, 64 * WIRE_PAGE))
+		return add_to_run(s, piece->gpa + first * WIRE_PAGE, 64, true);
 	for (; word && !r; word &= word - 1)
 		r = source_send_page(s, piece, first + (uint64_t)__builtin_ctzll(word));
 	return r;
@@ -658,13 +671,18 @@ static void finish(struct source *s, int r)
 static void *run(void *opaque)
 {
 	struct source *s = opaque;
-	int r = migrate(s);
+	int r;
+
+	s->pagemap = memory_pagemap();
+	r = migrate(s);
 
 	if (r && s->given)
 		r = doubt(s);
 	finish(s, r);
 	link_close(&s->link);
 	link_tls_free(s->tls);
+	if (s->pagemap >= 0)
+		close(s->pagemap);
 	free(s);
 	return NULL;
 }

@@ -35,6 +35,7 @@
  * @pages: that were sent
  * @reported: @pages when the status was told last
  * @rest_ms: when the machine began to rest
+ * @pagemap: for what was never touched; see memory_untouched()
  * @run: pages that go together
  * @run_gpa: address of the first
  * @run_pages: how many
@@ -55,6 +56,7 @@ struct source {
 	char no_post[WIRE_TEXT_MAX + 1];
 	uint64_t pages, reported;
 	uint64_t rest_ms;
+	int pagemap;
 	uint64_t run_gpa;
 	uint32_t run_pages;
 	bool run_zero;

@@ -26,8 +26,6 @@
 #define THREADS_MAX	8
 #define LEVEL		1	/* of zstd: the guest waits */
 #define PAGE		4096
-/* /proc/PID/pagemap: a page of anonymous memory that was never touched has neither bit. */
-#define PAGEMAP_THERE	(3ULL << 62)
 
 /**
  * struct slot - a chunk on its way
@@ -192,19 +190,6 @@ static uint8_t *find_chunk(const struct guest_memory *memory, uint64_t index, ui
 	return piece->hva + at;
 }
 
-static bool never_touched(int pagemap, const uint8_t *data, size_t len)
-{
-	uint64_t entry[SAVED_CHUNK / PAGE];
-	size_t bytes = len / PAGE * sizeof(entry[0]), i;
-
-	if (pagemap < 0 || pread(pagemap, entry, bytes, (off_t)((uintptr_t)data / PAGE * 8)) != (ssize_t)bytes)
-		return false;
-	for (i = 0; i < len / PAGE; i++)
-		if (entry[i] & PAGEMAP_THERE)
-			return false;
-	return true;
-}
-
 static bool is_zero(const uint8_t *data, size_t len)
 {
 	return !*data && !memcmp(data, data + 1, len - 1);
@@ -217,8 +202,7 @@ static void do_chunk(struct writer *writer, ZSTD_CCtx *context, uint64_t index, 
 
 	slot->record = (struct saved_record){ .type = SAVED_MEMORY };
 	data = find_chunk(writer->job->memory, index, &slot->record.address, &len);
-	/* Looking at what was never touched would make tables for it. */
-	slot->zero = never_touched(writer->pagemap, data, len) || is_zero(data, len);
+	slot->zero = memory_untouched(writer->pagemap, data, len) || is_zero(data, len);
 	slot->error = 0;
 	if (!slot->zero)
 		slot->error = pack(context, data, len, slot->data, ZSTD_compressBound(SAVED_CHUNK),
@@ -367,7 +351,7 @@ int saved_write(struct saved_job *job, int fd)
 		return -ENOMEM;
 	pthread_mutex_init(&writer.lock, NULL);
 	pthread_cond_init(&writer.changed, NULL);
-	writer.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	writer.pagemap = memory_pagemap();
 	r = strlen(info) > SAVED_INFO_MAX || job->state->len > SAVED_STATE_MAX ? -E2BIG : 0;
 	if (!r)
 		r = write_header(&writer);
