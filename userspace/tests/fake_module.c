@@ -337,15 +337,76 @@ static int msr_list(struct vireo_msr_list *list)
 	return 0;
 }
 
-/* Of each 64 pages asked for the first was written. */
+static int set_tracking(const struct vireo_tracking *tracking)
+{
+	uint64_t **dirty;
+
+	if (tracking->size != sizeof(*tracking))
+		return bad("set tracking");
+	fake.tracking = *tracking;
+	if (!fake.tracks)
+		return 0;
+	if (tracking->slot >= FAKE_REGIONS || tracking->consumer >= VIREO_TRACK_CONSUMERS)
+		return bad("tracking");
+	dirty = &fake.dirty[tracking->slot][tracking->consumer];
+	if (!(tracking->on)) {
+		free(*dirty);
+		*dirty = NULL;
+		return 0;
+	}
+	if (*dirty)
+		return -EALREADY;
+	*dirty = calloc((fake.region[tracking->slot].bytes / 4096 + 63) / 64, sizeof(uint64_t));
+	return 0;
+}
+
+void fake_written(uint64_t gpa, uint64_t bytes)
+{
+	unsigned int slot, i;
+	uint64_t page;
+
+	for (slot = 0; slot < FAKE_REGIONS; slot++) {
+		const struct vireo_region *region = &fake.region[slot];
+
+		if (gpa < region->gpa || gpa - region->gpa >= region->bytes)
+			continue;
+		for (i = 0; i < VIREO_TRACK_CONSUMERS; i++)
+			for (page = (gpa - region->gpa) / 4096; page <= (gpa + bytes - 1 - region->gpa) / 4096; page++)
+				if (fake.dirty[slot][i])
+					__atomic_fetch_or(&fake.dirty[slot][i][page / 64], 1ULL << page % 64, __ATOMIC_RELAXED);
+	}
+}
+
+static int mark_dirty(const struct vireo_dirty_range *range)
+{
+	fake.dirty_range = *range;
+	if (range->size != sizeof(*range))
+		return bad("mark dirty");
+	if (!fake.mark_error)
+		fake_written(range->gpa, range->bytes);
+	return fake.mark_error;
+}
+
 static int get_dirty(struct vireo_dirty_log *log)
 {
-	uint64_t *bitmap = (uint64_t *)(uintptr_t)log->bitmap;
-	uint64_t i;
+	uint64_t *bitmap = (uint64_t *)(uintptr_t)log->bitmap, *dirty;
+	uint64_t i, word;
 
 	if (log->size != sizeof(*log) || log->flags || log->first % 64)
 		return bad("get dirty");
 	fake.dirty_log = *log;
+	if (fake.tracks) {
+		dirty = log->slot < FAKE_REGIONS && log->consumer < VIREO_TRACK_CONSUMERS ? fake.dirty[log->slot][log->consumer] : NULL;
+		if (!dirty)
+			return bad("get dirty of one who does not follow");
+		log->found = 0;
+		for (i = 0; i < (log->pages + 63) / 64; i++) {
+			word = __atomic_exchange_n(&dirty[log->first / 64 + i], 0, __ATOMIC_RELAXED);
+			bitmap[i] |= word;
+			log->found += (uint64_t)__builtin_popcountll(word);
+		}
+		return 0;
+	}
 	for (i = 0; i < (log->pages + 63) / 64; i++)
 		bitmap[i] |= 1;
 	log->found = i;
@@ -441,8 +502,7 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 			fake.msis++;
 			return 1;
 		case VIREO_SET_TRACKING:
-			fake.tracking = *(struct vireo_tracking *)arg;
-			return fake.tracking.size == sizeof(fake.tracking) ? 0 : bad("set tracking");
+			return set_tracking(arg);
 		case VIREO_GET_DIRTY:
 			return get_dirty(arg);
 		case VIREO_SNAPSHOT:
@@ -450,8 +510,7 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 		case VIREO_DROP_SNAPSHOT:
 			return snapshot(request, arg);
 		case VIREO_MARK_DIRTY:
-			fake.dirty_range = *(struct vireo_dirty_range *)arg;
-			return fake.dirty_range.size == sizeof(fake.dirty_range) ? fake.mark_error : bad("mark dirty");
+			return mark_dirty(arg);
 		}
 		return -ENOTTY;
 	}

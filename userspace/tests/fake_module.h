@@ -38,6 +38,7 @@ struct fake_vcpu {
  * @vm_error: what VIREO_CREATE_VM fails with
  * @cpuid_error: what VIREO_SET_CPUID fails with
  * @mark_error: what VIREO_MARK_DIRTY fails with
+ * @tracks: what was written is told; else, of each 64 pages the first
  * @refused_rip: no vCPU may be given this RIP, 0: any
  * @bad: how many arguments were wrong; @why has the last
  */
@@ -48,6 +49,7 @@ struct fake_module {
 	int vm_error;
 	int cpuid_error;
 	int mark_error;
+	bool tracks;
 	uint64_t refused_rip;
 	unsigned int bad;
 	const char *why;
@@ -61,6 +63,7 @@ struct fake_module {
 	unsigned int msis;
 	struct vireo_msi last_msi;
 	struct vireo_region region[FAKE_REGIONS];
+	uint64_t *dirty[FAKE_REGIONS][VIREO_TRACK_CONSUMERS];	/* with @tracks, of those who follow */
 	struct fake_vcpu vcpu[VIREO_MAX_VCPUS];
 	unsigned int set_states;
 	uint64_t clock;
@@ -74,5 +77,7 @@ struct fake_module {
 extern struct fake_module fake;
 
 void fake_reset(void);
+/* With fake.tracks: the guest has written there */
+void fake_written(uint64_t gpa, uint64_t bytes);
 
 #endif /* VIREO_TESTS_FAKE_MODULE_H */

@@ -12,89 +12,33 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "fake_module.h"
-#include "image.h"
+#include "at_rest.h"
 #include "tap.h"
 #include "../vireo/description.h"
 #include "../vireo/machine.h"
 #include "../vireo/machine_state.h"
 #include "../vireo/option.h"
 
-#define CPUS 2
-#define SCRATCH 0x3ff	/* of the serial port */
-
-static char dir[] = "/tmp/vireo-state-XXXXXX";
-static char kernel[64];
-
-static struct vireo_regs *regs(unsigned int cpu)
-{
-	return (void *)fake.vcpu[cpu].block[VIREO_BLOCK_REGS];
-}
-
-static uint64_t *offset(unsigned int cpu)
-{
-	return (void *)fake.vcpu[cpu].block[VIREO_BLOCK_TSC_OFFSET];
-}
-
-static void set_scratch(struct machine *machine, uint8_t value)
-{
-	board_lock(&machine->board);
-	bus_write(&machine->board.pio, SCRATCH, 1, value);
-	board_unlock(&machine->board);
-}
-
-static uint8_t scratch(struct machine *machine)
-{
-	uint8_t value;
-
-	board_lock(&machine->board);
-	value = (uint8_t)bus_read(&machine->board.pio, SCRATCH, 1);
-	board_unlock(&machine->board);
-	return value;
-}
-
-/* What a machine is given, to be told apart from what it is given next. */
-static void mark(struct machine *machine, unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; i < CPUS; i++) {
-		regs(i)->rip = 0x1000 * n + i;
-		*offset(i) = (1ULL << 50) * n;
-	}
-	machine->cpu[0].run->inject = (struct vireo_event){ .valid = n & 1, .vector = (uint8_t)n };
-	machine->cpu[0].irq_ready = true;
-	machine->clock.data[machine->clock.len - 8] = (uint8_t)n;
-	set_scratch(machine, (uint8_t)n);
-}
-
-static bool is_marked(struct machine *machine, unsigned int n)
-{
-	return regs(0)->rip == 0x1000 * n && regs(1)->rip == 0x1000 * n + 1 &&
-	       machine->cpu[0].run->inject.valid == (n & 1) && machine->clock.data[machine->clock.len - 8] == n &&
-	       scratch(machine) == n;
-}
-
 static void test_round_trip(struct machine *machine)
 {
 	struct state_buffer state = { 0 };
 	char why[MACHINE_STATE_WHY];
 
-	mark(machine, 1);
+	at_rest_mark(machine, 1);
 	is(machine_state_save(machine, &state), 0, "a machine's state is saved");
-	mark(machine, 2);
+	at_rest_mark(machine, 2);
 	is(machine_state_load(machine, state.data, state.len, why), 0, "and loaded");
-	ok(is_marked(machine, 1), "what it was, it is again");
+	ok(at_rest_is_marked(machine, 1), "what it was, it is again");
 	ok(!machine->cpu[0].irq_ready, "but for what only the vCPU itself can tell");
-	is(*offset(0), 1ULL << 50, "its time-stamp counter is where it was");
-	is(*offset(1), 1ULL << 50, "and that of the other vCPU");
+	is(*at_rest_offset(0), 1ULL << 50, "its time-stamp counter is where it was");
+	is(*at_rest_offset(1), 1ULL << 50, "and that of the other vCPU");
 
 	/* Loaded by a machine that has come to rest at another time. */
 	machine->rest_tsc += 1000000;
 	is(machine_state_load(machine, state.data, state.len, why), 0, "loaded elsewhere");
-	is(*offset(0), (1ULL << 50) - 1000000, "it is the same by the host's counter there");
+	is(*at_rest_offset(0), (1ULL << 50) - 1000000, "it is the same by the host's counter there");
 	machine->rest_tsc -= 1000000;
-	mark(machine, 1);
+	at_rest_mark(machine, 1);
 	is(machine->cpu[0].run->inject.vector, 1, "an interrupt that was on its way still is");
 	state_buffer_free(&state);
 }
@@ -107,15 +51,15 @@ static void test_altered(struct machine *machine)
 	char why[MACHINE_STATE_WHY];
 	size_t i;
 
-	mark(machine, 1);
+	at_rest_mark(machine, 1);
 	is(machine_state_save(machine, &state), 0, "to be altered");
 	for (i = 0; i < state.len; i++) {
-		mark(machine, 2);
+		at_rest_mark(machine, 2);
 		state.data[i] ^= 0xff;
 		*why = '\0';
 		if (machine_state_load(machine, state.data, state.len, why)) {
 			refused++;
-			changed += !is_marked(machine, 2);
+			changed += !at_rest_is_marked(machine, 2);
 			silent += !*why;
 		}
 		state.data[i] ^= 0xff;
@@ -134,15 +78,15 @@ static void test_truncated(struct machine *machine)
 	uint8_t *copy;
 	size_t len;
 
-	mark(machine, 1);
+	at_rest_mark(machine, 1);
 	is(machine_state_save(machine, &state), 0, "to be cut");
-	mark(machine, 2);
+	at_rest_mark(machine, 2);
 	for (len = 0; len < state.len; len++) {
 		/* A copy of just that length: who reads behind it is caught. */
 		copy = malloc(len + !len);
 		memcpy(copy, state.data, len);
 		taken += !machine_state_load(machine, copy, len, why);
-		changed += !is_marked(machine, 2);
+		changed += !at_rest_is_marked(machine, 2);
 		free(copy);
 	}
 	is(taken, 0, "no part of a state is taken for one");
@@ -175,9 +119,9 @@ static void test_refused(struct machine *machine)
 	uint32_t khz;
 	uint8_t *at;
 
-	mark(machine, 1);
+	at_rest_mark(machine, 1);
 	is(machine_state_save(machine, &state), 0, "to be refused");
-	mark(machine, 2);
+	at_rest_mark(machine, 2);
 
 	at = section(&state, 1);
 	at[-24 + 8]++;
@@ -207,12 +151,25 @@ static void test_refused(struct machine *machine)
 	is(machine_state_load(machine, state.data, state.len, why), -EINVAL, "registers that the module refuses");
 	ok(strstr(why, "vCPU 1"), "says so: %s", why);
 	fake.refused_rip = 0;
-	ok(is_marked(machine, 2), "what was loaded by then is as before");
+	ok(at_rest_is_marked(machine, 2), "what was loaded by then is as before");
+
+	/* A vCPU that has run takes no other table, and needs none for what follows from its state. */
+	fake.cpuid_error = -EBUSY;
+	fake.vcpu[0].cpuid[1].ecx ^= 1U << 27;
+	is(machine_state_load(machine, state.data, state.len, why), 0, "a vCPU with OSXSAVE set since");
+	ok(at_rest_is_marked(machine, 1), "has its state");
+	at_rest_mark(machine, 2);
+	fake.vcpu[0].cpuid[1].ecx ^= 1U << 27 | 1U << 26;
+	is(machine_state_load(machine, state.data, state.len, why), -EBUSY, "one without XSAVE");
+	ok(strstr(why, "vCPU 0"), "is another one: %s", why);
+	ok(at_rest_is_marked(machine, 2), "and has what it had");
+	fake.vcpu[0].cpuid[1].ecx ^= 1U << 26;
+	fake.cpuid_error = 0;
 
 	section(&state, 2)[-24 + 12] = 5;
 	is(machine_state_load(machine, state.data, state.len, why), -EINVAL, "a vCPU that there is not");
 	ok(strstr(why, "other vCPUs"), "says so: %s", why);
-	ok(is_marked(machine, 2), "nothing has changed");
+	ok(at_rest_is_marked(machine, 2), "nothing has changed");
 	state_buffer_free(&state);
 }
 
@@ -223,8 +180,8 @@ static void test_list(struct machine *machine)
 
 	is(machine_state_save(machine, &state), 0, "to be told of");
 	list = machine_state_list(state.data, state.len);
-	is(json_array_size(list), 4 * CPUS + 2, "a list of its parts");
-	ok(json_array_size(json_object_get(json_array_get(list, 4 * CPUS + 1), "devices")) > 5, "with the devices");
+	is(json_array_size(list), 4 * AT_REST_CPUS + 2, "a list of its parts");
+	ok(json_array_size(json_object_get(json_array_get(list, 4 * AT_REST_CPUS + 1), "devices")) > 5, "with the devices");
 	json_decref(list);
 	ok(!machine_state_list(state.data, state.len - 1), "none of what is cut");
 	state_buffer_free(&state);
@@ -243,8 +200,8 @@ static int load(struct machine *machine, void *opaque)
 	test_refused(machine);
 	test_list(machine);
 	/* It goes on from there. */
-	mark(machine, 2);
-	rested = machine->rest_tsc + *offset(0);
+	at_rest_mark(machine, 2);
+	rested = machine->rest_tsc + *at_rest_offset(0);
 	return 0;
 }
 
@@ -252,11 +209,11 @@ static int load(struct machine *machine, void *opaque)
 static int guest(struct fake_vcpu *vcpu, struct vireo_run *run)
 {
 	uint8_t *memory = (void *)(uintptr_t)fake.region[0].hva;
-	uint32_t value = regs(0)->rip == 0x2000 && !memory[0x100000] ? 0x20 : 0x10;
-	uint64_t passed = __rdtsc() + *offset(0) - rested;
+	uint32_t value = at_rest_regs(0)->rip == 0x2000 && !memory[0x100000] ? 0x20 : 0x10;
+	uint64_t passed = __rdtsc() + *at_rest_offset(0) - rested;
 
 	/* It has counted from when it went on, not what the tests took before. */
-	if (passed >= __rdtsc() - began || *offset(0) != *offset(1))
+	if (passed >= __rdtsc() - began || *at_rest_offset(0) != *at_rest_offset(1))
 		value = 0x11;
 
 	(void)vcpu;
@@ -269,58 +226,36 @@ static int guest(struct fake_vcpu *vcpu, struct vireo_run *run)
 	return 0;
 }
 
-static json_t *describe(const char *text)
-{
-	return json_loads(text, 0, NULL);
-}
-
 static void test_machine(void)
 {
-	const struct machine_source source = { load, NULL, true, false };
-	struct machine_config config;
-	struct config_file file;
-	json_t *description;
-	char text[256];
+	const struct machine_source source = { load, NULL, true, false, NULL };
 
-	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"64M\", \"console\": \"file:/dev/null\"}]",
-		 kernel, CPUS);
-	description = describe(text);
-	is(description_parse(&config, &file, "test", description), 0, "a machine is described");
-	config.source = &source;
 	fake_reset();
 	fake.guest = guest;
-	is(machine_run(&config), 0x41, "it runs from what its source has given it");
+	is(at_rest_run(&source, 64), 0x41, "it runs from what its source has given it");
 	is(fake.open_fds, 0, "nothing stays open");
-	description_free(&config, &file);
-	json_decref(description);
 }
 
 static int load_nothing(struct machine *machine, void *opaque)
 {
 	(void)opaque;
-	ok(machine->nr_cpus == CPUS && !fake.vcpu[0].runs, "the machine is there, and has not run");
+	ok(machine->nr_cpus == AT_REST_CPUS && !fake.vcpu[0].runs, "the machine is there, and has not run");
 	return EXIT_FAULT;
 }
 
 static void test_failure(void)
 {
-	const struct machine_source source = { load_nothing, NULL, true, false };
-	struct machine_config config;
-	struct config_file file;
-	json_t *description;
-	char text[256];
+	const struct machine_source source = { load_nothing, NULL, true, false, NULL };
 
-	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"64M\", \"console\": \"file:/dev/null\"}]",
-		 kernel, CPUS);
-	description = describe(text);
-	is(description_parse(&config, &file, "test", description), 0, "a machine is described");
-	config.source = &source;
 	fake_reset();
-	is(machine_run(&config), EXIT_FAULT, "a source that fails ends it");
+	is(at_rest_run(&source, 64), EXIT_FAULT, "a source that fails ends it");
 	is(fake.vcpu[0].runs + fake.vcpu[1].runs, 0, "and no vCPU has run");
 	is(fake.open_fds, 0, "nothing stays open");
-	description_free(&config, &file);
-	json_decref(description);
+}
+
+static json_t *describe(const char *text)
+{
+	return json_loads(text, 0, NULL);
 }
 
 /* What a description makes is described by it, in the same order. */
@@ -382,22 +317,11 @@ static void test_bad_description(void)
 
 int main(void)
 {
-	struct image image;
-	FILE *out;
-
-	if (!mkdtemp(dir))
-		return 1;
-	snprintf(kernel, sizeof(kernel), "%s/kernel", dir);
-	image_linux(&image);
-	out = fopen(kernel, "wb");
-	fwrite(image.byte, 1, image.len, out);
-	fclose(out);
-	setenv("VIREO_RUN_DIR", dir, 1);
+	at_rest_begin();
 	test_description();
 	test_bad_description();
 	test_machine();
 	test_failure();
-	unlink(kernel);
-	rmdir(dir);
+	at_rest_end();
 	return tap_done();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo fork: a second machine from one that runs. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -8,10 +9,10 @@
 #include "util.h"
 
 static const char help_text[] =
-"Usage: vireo fork --name CHILD NAME\n"
-"Make a second machine from one that runs or is paused. Both go on from where it\n"
-"is; memory is shared until one of them writes to it. What cannot be shared, like\n"
-"a disk that the machine may write to, must not be there.\n"
+"Usage: vireo fork --name CHILD NAME[@TAG]\n"
+"Make a second machine from one that runs or is paused, or from its snapshot TAG.\n"
+"Memory is shared until one of them writes to it. What cannot be shared, like a\n"
+"disk that the machine may write to, must not be there.\n"
 "\n"
 "  --name CHILD  the second one's name\n"
 "  --help        this text\n";
@@ -25,8 +26,10 @@ static int run(int argc, char **argv)
 	};
 	const struct command_syntax syntax = { help_text, options, "the name of one machine is needed", 1, 1 };
 	int r = command_arguments(argc, argv, &syntax);
-	json_t *result = NULL;
+	json_t *request, *result = NULL;
 	struct client_link link;
+	const char *tag;
+	char *at;
 
 	if (r >= 0)
 		return r;
@@ -34,10 +37,19 @@ static int run(int argc, char **argv)
 		report_error("the second machine needs a name (--name)");
 		return EXIT_USAGE;
 	}
+	at = strchr(argv[optind], '@');
+	if (at) {
+		*at = '\0';
+		if (command_machine_name(at + 1, &tag))
+			return EXIT_USAGE;
+	}
 	r = client_connect(&link, argv[optind]);
 	if (r)
 		return r;
-	r = client_request(&link, json_pack("{s:s,s:s}", "command", "fork", "name", child), &result);
+	request = json_pack("{s:s,s:s}", "command", "fork", "name", child);
+	if (at)
+		json_object_set_new(request, "tag", json_string(tag));
+	r = client_request(&link, request, &result);
 	if (!r)
 		printf("%s: process %lld\n", child, (long long)json_integer_value(json_object_get(result, "pid")));
 	json_decref(result);

@@ -45,7 +45,7 @@ static int load(struct machine *machine, void *opaque)
 
 static int restore(struct restoring *restoring, const char *name, const char *console, bool paused)
 {
-	const struct machine_source source = { load, restoring, true, paused };
+	const struct machine_source source = { load, restoring, true, paused, NULL };
 	struct machine_config config;
 	struct config_file options;
 	int r;

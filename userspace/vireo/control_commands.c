@@ -18,6 +18,7 @@
 #include "rundir.h"
 #include "saved/saved.h"
 #include "migrate/migration.h"
+#include "tree/tree.h"
 #include "virtio/balloon.h"
 
 static uint64_t now_ms(void)
@@ -172,7 +173,7 @@ static json_t *query(struct machine *machine, const struct protocol_request *req
 	} questions[] = {
 		{ "status", query_status },	{ "config", query_config },
 		{ "cpus", query_cpus },		{ "devices", query_devices },
-		{ "migration", query_migration },
+		{ "migration", query_migration },	{ "tree", tree_json },
 	};
 	const char *what = protocol_string(request, "what");
 	size_t i;
@@ -182,7 +183,7 @@ static json_t *query(struct machine *machine, const struct protocol_request *req
 	for (i = 0; i < ARRAY_SIZE(questions); i++)
 		if (!strcmp(what, questions[i].what))
 			return protocol_result(questions[i].answer(machine));
-	return protocol_error("bad-member", "\"what\" is status, config, cpus, memory, devices or migration");
+	return protocol_error("bad-member", "\"what\" is status, config, cpus, memory, devices, migration or tree");
 }
 
 /* ---- Wishes ---- */
@@ -237,6 +238,7 @@ static json_t *save(struct machine *machine, const struct protocol_request *requ
 	const char *path = protocol_string(request, "path"), *then = protocol_string(request, "then");
 	char why[SAVED_WHY] = "";
 	json_t *result;
+	int error;
 
 	if (!again) {
 		if (*path != '/')
@@ -252,34 +254,71 @@ static json_t *save(struct machine *machine, const struct protocol_request *requ
 			return protocol_error("no-memory", "there is no memory");
 		}
 	}
-	result = machine_save_result(machine, why);
+	result = machine_save_result(machine, why, &error);
 	if (!result && !*why)
 		return NULL;
 	return result ? protocol_result(result) : protocol_error("not-saved", "%s", why);
 }
 
-static json_t *fork_machine(struct machine *machine, const struct protocol_request *request, bool again)
+static bool is_moving(const struct machine *machine)
 {
-	const char *name = protocol_string(request, "name");
+	return machine->migration && machine->migration->outgoing && !migration_over(machine->migration);
+}
+
+static json_t *begin_task(struct machine *machine, enum machine_task kind, const char *name, const char *tag)
+{
+	if (name && !rundir_name_valid(name))
+		return protocol_error("bad-member", "\"name\" has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"");
+	if (tag && !rundir_name_valid(tag))
+		return protocol_error("bad-member", "\"tag\" has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"");
+	if (is_moving(machine) && (kind == TASK_SNAPSHOT || kind == TASK_ROLLBACK))
+		return protocol_error("migrating", "the machine is on its way to another launcher");
+	switch (machine_task(machine, kind, name, tag)) {
+	case 0:
+		return NULL;
+	case -EBUSY:
+		return protocol_error("saving", "the machine is being saved, forks, goes back, or moves");
+	default:
+		return protocol_error("no-memory", "there is no memory");
+	}
+}
+
+static json_t *end_task(struct machine *machine, const char *failed)
+{
 	char why[SAVED_WHY] = "";
 	json_t *result;
+	int error;
 
-	if (!again && !rundir_name_valid(name))
-		return protocol_error("bad-member", "\"name\" has at most 31 bytes, letters, digits, \".\", \"_\" and \"-\"");
-	if (!again) {
-		switch (machine_save(machine, name, NULL)) {
-		case 0:
-			return NULL;
-		case -EBUSY:
-			return protocol_error("saving", "the machine is being saved, forks, or moves");
-		default:
-			return protocol_error("no-memory", "there is no memory");
-		}
-	}
-	result = machine_save_result(machine, why);
+	result = machine_save_result(machine, why, &error);
 	if (!result && !*why)
 		return NULL;
-	return result ? protocol_result(result) : protocol_error("not-forked", "%s", why);
+	if (result)
+		return protocol_result(result);
+	return protocol_error(error == -ENOENT ? "no-snapshot" : error == -EEXIST ? "snapshot-exists" : failed, "%s", why);
+}
+
+static json_t *fork_machine(struct machine *machine, const struct protocol_request *request, bool again)
+{
+	const char *tag = protocol_string(request, "tag");
+
+	return again ? end_task(machine, "not-forked") :
+		       begin_task(machine, tag ? TASK_BRANCH : TASK_FORK, protocol_string(request, "name"), tag);
+}
+
+static json_t *snapshot(struct machine *machine, const struct protocol_request *request, bool again,
+			enum machine_task kind)
+{
+	return again ? end_task(machine, "not-done") : begin_task(machine, kind, NULL, protocol_string(request, "tag"));
+}
+
+static bool is_saving(struct machine *machine)
+{
+	bool saving;
+
+	pthread_mutex_lock(&machine->control_lock);
+	saving = machine_is_saving(machine);
+	pthread_mutex_unlock(&machine->control_lock);
+	return saving;
 }
 
 static json_t *migrate(struct machine *machine, const struct protocol_request *request)
@@ -302,6 +341,10 @@ static json_t *migrate(struct machine *machine, const struct protocol_request *r
 		return protocol_error("bad-member", "\"switch\" is for mode pre");
 	if (strlen(to) >= sizeof(options.to) || (tls && strlen(tls) >= sizeof(options.tls)))
 		return protocol_error("bad-member", "\"to\" or \"tls\" is too long");
+	if (is_saving(machine))
+		return protocol_error("saving", "the machine is being saved, forks, or goes back");
+	if (!tree_is_empty(machine))
+		return protocol_error("snapshots", "the machine has snapshots, which would not move with it: delete them first");
 	strcpy(options.to, to);
 	strcpy(options.tls, tls ? tls : "");
 	if (mode && strcmp(mode, "pre"))
@@ -371,6 +414,12 @@ static json_t *command(void *opaque, const struct protocol_request *request, boo
 		return save(machine, request, again);
 	if (!strcmp(name, "fork"))
 		return fork_machine(machine, request, again);
+	if (!strcmp(name, "snapshot"))
+		return snapshot(machine, request, again, TASK_SNAPSHOT);
+	if (!strcmp(name, "rollback"))
+		return snapshot(machine, request, again, TASK_ROLLBACK);
+	if (!strcmp(name, "snapshot-delete"))
+		return snapshot(machine, request, again, TASK_DELETE);
 	if (!strcmp(name, "migrate"))
 		return migrate(machine, request);
 	if (!strcmp(name, "migrate-cancel"))

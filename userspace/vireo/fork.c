@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,15 @@
 
 /**
  * struct child - what the child takes along
- * @memory: the other machine's
- * @state: likewise
+ * @from: the other machine
  * @messages: where messages go when it runs
  */
 struct child {
-	struct guest_memory *memory;
-	const struct state_buffer *state;
+	const struct fork_source *from;
 	int messages;
 };
 
-static int share(const struct guest_memory *memory, int advice)
+static int advise(const struct guest_memory *memory, int advice)
 {
 	unsigned int i;
 
@@ -56,20 +55,20 @@ static int take_memory(struct guest_memory *to, const struct guest_memory *from)
 		    MAP_FAILED)
 			return -errno;
 	}
-	return share(to, MADV_DONTFORK);
+	return advise(to, MADV_DONTFORK);
 }
 
 static int load(struct machine *machine, void *opaque)
 {
 	struct child *child = opaque;
 	char why[MACHINE_STATE_WHY];
-	int r = take_memory(&machine->memory, child->memory);
+	int r = take_memory(&machine->memory, child->from->memory);
 
 	if (r) {
 		report_error("memory cannot be moved: %s", strerror(-r));
 		return EXIT_FAULT;
 	}
-	if (machine_state_load(machine, child->state->data, child->state->len, why)) {
+	if (machine_state_load(machine, child->from->state->data, child->from->state->len, why)) {
 		report_error("%s", why);
 		return EXIT_FAULT;
 	}
@@ -79,33 +78,40 @@ static int load(struct machine *machine, void *opaque)
 	return 0;
 }
 
-/* Whatever else the old machine has open is the other launcher's. */
-static int leave(int status)
+/**
+ * fork_leave() - in a child: leave what the other launcher has open
+ * @keep: but for this; -1: nothing
+ *
+ * Standard input and output are nowhere then; messages go where they went. The terminal is the other's.
+ *
+ * Return: 0, or a negative errno.
+ */
+int fork_leave(int keep)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), messages = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null < 0 || messages < 0 || setsid() < 0 || dup2(null, STDIN_FILENO) < 0 ||
-	    dup2(null, STDOUT_FILENO) < 0 || dup2(status, STDERR_FILENO) < 0)
-		return -1;
-	if (messages > 3)
-		close_range(3, (unsigned int)messages - 1, 0);
-	close_range((unsigned int)messages + 1, ~0U, 0);
+	if (null < 0 || setsid() < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		return -errno;
+	if (keep > 3)
+		close_range(3, (unsigned int)keep - 1, 0);
+	close_range(keep < 3 ? 3 : (unsigned int)keep + 1, ~0U, 0);
 	terminal_forget();
 	block_forget();
-	return messages;
+	return 0;
 }
 
-static int be_child(struct machine *machine, const char *name, const json_t *info, const struct state_buffer *state, int status)
+static int be_child(const struct fork_source *from, const char *name, const char *origin, int status)
 {
-	struct child child = { &machine->memory, state, leave(status) };
-	const struct machine_source source = { load, &child, true, false };
+	struct child child = { from, fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3) };
+	const struct machine_source source = { load, &child, true, false, origin };
 	struct machine_config config;
 	struct config_file options;
 	int r;
 
-	if (child.messages < 0)
+	if (child.messages < 0 || dup2(status, STDERR_FILENO) < 0 || fork_leave(child.messages))
 		return EXIT_FAULT;
-	r = description_parse(&config, &options, name, json_object_get(info, "machine"));
+	signal(SIGCHLD, SIG_DFL);
+	r = description_parse(&config, &options, name, json_object_get(from->info, "machine"));
 	if (r)
 		return r;
 	config.source = &source;
@@ -141,6 +147,65 @@ static int hear(int fd, char *why)
 }
 
 /**
+ * fork_launcher() - make a child that has a machine of its own
+ * @from: what it goes on from; its memory is inherited
+ * @name: of the new machine
+ * @origin: what the new machine says of where it is from
+ * @why: FORK_WHY bytes for a sentence, if it fails
+ *
+ * Returns when that machine is there or has failed. Reaping the child, if there is one, is the caller's business.
+ *
+ * Return: process of its launcher, or a negative errno: there is no second machine then.
+ */
+pid_t fork_launcher(const struct fork_source *from, const char *name, const char *origin, char *why)
+{
+	int status[2], r;
+	pid_t pid;
+
+	if (pipe2(status, O_CLOEXEC)) {
+		r = -errno;
+		snprintf(why, FORK_WHY, "%s", strerror(-r));
+		return r;
+	}
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		_exit(be_child(from, name, origin, status[1]));
+	r = pid < 0 ? -errno : 0;
+	close(status[1]);
+	if (r)
+		snprintf(why, FORK_WHY, "the launcher cannot fork: %s", strerror(-r));
+	else
+		r = hear(status[0], why);
+	close(status[0]);
+	if (pid > 0 && r)
+		waitpid(pid, NULL, 0);
+	return r ? r : pid;
+}
+
+/**
+ * fork_share() - whether children inherit a machine's memory
+ * @memory: the memory
+ * @on: they do, from now on
+ * @why: FORK_WHY bytes for a sentence, if it fails
+ *
+ * Return: 0, or a negative errno.
+ */
+int fork_share(const struct guest_memory *memory, bool on, char *why)
+{
+	int r;
+
+	if (memory->page != 4096) {
+		snprintf(why, FORK_WHY, "memory in huge pages cannot be shared");
+		return -EOPNOTSUPP;
+	}
+	r = advise(memory, on ? MADV_DOFORK : MADV_DONTFORK);
+	if (r)
+		snprintf(why, FORK_WHY, "memory cannot be shared: %s", strerror(-r));
+	return r;
+}
+
+/**
  * machine_fork() - make a second machine
  * @machine: the first, which is paused; by the main thread
  * @name: the second one's
@@ -152,38 +217,19 @@ static int hear(int fd, char *why)
  */
 pid_t machine_fork(struct machine *machine, const char *name, const json_t *info, const struct state_buffer *state, char *why)
 {
+	const struct fork_source from = { &machine->memory, info, state };
+	char ignored[FORK_WHY];
 	pthread_t reaper;
-	int status[2], r;
 	pid_t pid;
+	int r;
 
-	if (machine->memory.page != 4096) {
-		snprintf(why, FORK_WHY, "memory in huge pages cannot be shared");
-		return -EOPNOTSUPP;
-	}
-	if (pipe2(status, O_CLOEXEC)) {
-		r = -errno;
-		snprintf(why, FORK_WHY, "%s", strerror(-r));
+	r = fork_share(&machine->memory, true, why);
+	if (r == -EOPNOTSUPP)
 		return r;
-	}
-	fflush(NULL);
-	r = share(&machine->memory, MADV_DOFORK);
-	pid = r ? r : fork();
-	if (!pid)
-		_exit(be_child(machine, name, info, state, status[1]));
-	r = pid < 0 ? -errno : 0;
-	share(&machine->memory, MADV_DONTFORK);
-	close(status[1]);
-	if (r)
-		snprintf(why, FORK_WHY, "the launcher cannot fork: %s", strerror(-r));
-	else
-		r = hear(status[0], why);
-	close(status[0]);
-	if (pid < 0)
-		return r;
+	pid = r ? r : fork_launcher(&from, name, machine->name, why);
+	fork_share(&machine->memory, false, ignored);
 	/* If there is no thread for it, what remains of it goes when this launcher does. */
-	if (r)
-		waitpid(pid, NULL, 0);
-	else if (!pthread_create(&reaper, NULL, reap, (void *)(intptr_t)pid))
+	if (pid > 0 && !pthread_create(&reaper, NULL, reap, (void *)(intptr_t)pid))
 		pthread_detach(reaper);
-	return r ? r : pid;
+	return pid;
 }

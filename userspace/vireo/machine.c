@@ -39,6 +39,7 @@
 #include "dev/uart.h"
 #include "migrate/migration.h"
 #include "pci/pci.h"
+#include "tree/tree.h"
 
 #define COM1_PORT	0x3f8
 #define COM1_IRQ	4
@@ -638,8 +639,15 @@ static void go(struct machine *machine)
 	pthread_mutex_unlock(&machine->control_lock);
 }
 
-/* The interrupt waits for the guest when it runs its first instruction. */
-static int renew_generation(struct machine *machine)
+/**
+ * machine_renew_generation() - the machine goes on from a state that others may go on from, too
+ * @machine: the machine, which rests and has its state
+ *
+ * The interrupt waits for the guest when it runs its first instruction.
+ *
+ * Return: 0, or the exit status; a message is out.
+ */
+int machine_renew_generation(struct machine *machine)
 {
 	int r = generation_renew(&machine->memory);
 
@@ -662,7 +670,7 @@ static int load_source(struct machine *machine, const struct machine_source *sou
 	memory_clear(&machine->memory);
 	r = source->load(machine, source->opaque);
 	if (!r && source->copied)
-		r = renew_generation(machine);
+		r = machine_renew_generation(machine);
 	if (!r && source->paused)
 		machine_pause(machine, "restored");
 	/* It goes on, or not, as after any other rest. */
@@ -742,8 +750,10 @@ static int serve_request(struct machine *machine)
 	request = machine->request;
 	running = machine->state == MACHINE_RUNNING;
 	pthread_mutex_unlock(&machine->control_lock);
-	if (request == MACHINE_NOTHING && running)
+	if (request == MACHINE_NOTHING && running) {
+		machine_serve_save(machine, false);
 		return -1;
+	}
 
 	if (wait_parked(machine)) {
 		terminal_restore();
@@ -754,7 +764,7 @@ static int serve_request(struct machine *machine)
 	switch (request) {
 	case MACHINE_NOTHING:
 		machine_serve_pause(machine);
-		machine_serve_save(machine);
+		machine_serve_save(machine, true);
 		go(machine);
 		return -1;
 	case MACHINE_RESET:
@@ -821,6 +831,9 @@ void machine_look_at_signals(struct machine *machine)
 	case SIGUSR1:
 		dump_screen(machine);
 		break;
+	case SIGCHLD:
+		tree_look(machine);
+		break;
 	default:
 		machine->ended_by = (int)info.ssi_signo;
 		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
@@ -833,7 +846,7 @@ void machine_look_at_signals(struct machine *machine)
  */
 static int catch_signals(struct machine *machine)
 {
-	static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+	static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGCHLD };
 	sigset_t set;
 	size_t i;
 
@@ -913,6 +926,7 @@ static void machine_destroy(struct machine *machine)
 	console_close(machine->console);
 	control_close(machine->server);
 	machine_save_forget(machine);
+	tree_free(machine);
 	migration_free(machine->migration);
 	vireo_blocks_free(&machine->clock);
 	if (machine->config->stats)

@@ -39,6 +39,7 @@ struct migration;
 struct params;
 struct save;
 struct pic;
+struct tree;
 struct uart;
 
 #define MACHINE_FW_CFG_MAX 32
@@ -52,12 +53,14 @@ struct uart;
  * @opaque: handed to @load
  * @copied: it may go on elsewhere as well: its generation ID is another one, and the guest hears of it
  * @paused: it stays at rest until somebody resumes it
+ * @origin: the machine that it is a fork of, and "@" with the snapshot, if it is one of that; NULL: it is none
  */
 struct machine_source {
 	int (*load)(struct machine *machine, void *opaque);
 	void *opaque;
 	bool copied;
 	bool paused;
+	const char *origin;
 };
 
 /**
@@ -196,6 +199,7 @@ struct cpu {
  * @nr_cpuid: its length
  * @migration: it moves, or has tried to; see migrate/migration.h. The control socket's thread and the main thread
  * @filling: some of its memory has not come yet; atomic
+ * @tree: its snapshots, see tree/tree.h; NULL: there were none yet
  * @throttle: percentage of the time in which vCPUs are kept from running; see cpu.c
  * @track_error: the module could not be told what the launcher has written, see track.c; 0: it could
  * @control_lock: protects the following
@@ -245,6 +249,7 @@ struct machine {
 	unsigned int nr_cpuid;
 	struct migration *migration;
 	bool filling;
+	struct tree *tree;
 	unsigned int throttle;
 	int track_error;
 
@@ -265,6 +270,7 @@ struct machine {
 };
 
 int machine_run(const struct machine_config *config);
+int machine_renew_generation(struct machine *machine);
 void machine_look_at_signals(struct machine *machine);
 void machine_request(struct machine *machine, enum machine_request request, int status,
 		     struct cpu *faulty);
@@ -286,10 +292,21 @@ void machine_serve_pause(struct machine *machine);
 void machine_begin_paused(struct machine *machine);
 
 /* save.c */
+enum machine_task {
+	TASK_SAVE,		/* to the file @name */
+	TASK_FORK,		/* a second machine @name */
+	TASK_SNAPSHOT,		/* called @tag */
+	TASK_ROLLBACK,		/* to @tag */
+	TASK_DELETE,		/* @tag */
+	TASK_BRANCH,		/* a second machine @name from @tag */
+	TASK_NR
+};
+
 bool machine_is_saving(const struct machine *machine);
 int machine_save(struct machine *machine, const char *path, const char *then);
-json_t *machine_save_result(struct machine *machine, char *why);
-void machine_serve_save(struct machine *machine);
+int machine_task(struct machine *machine, enum machine_task kind, const char *name, const char *tag);
+json_t *machine_save_result(struct machine *machine, char *why, int *error);
+void machine_serve_save(struct machine *machine, bool rests);
 void machine_save_forget(struct machine *machine);
 
 /* control_commands.c */

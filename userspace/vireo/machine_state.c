@@ -17,6 +17,8 @@
 #define MAGIC "VMst"
 /* As far as two frequencies may be apart to count as one: what measuring them is off by. */
 #define TSC_PPM_MAX 250
+#define CPUID_1_ECX_OSXSAVE	(1U << 27)
+#define CPUID_1_EDX_APIC	(1U << 9)	/* AMD repeats it in 0x80000001 */
 
 enum section_type {
 	SECTION_CPUID = 1,	/* struct vireo_cpuid_entry[], for each vCPU */
@@ -383,6 +385,23 @@ int machine_state_check(struct machine *machine, const void *data, size_t len, c
 
 /* ---- Loading ---- */
 
+/* Without what the module makes follow from the vCPU's state: OSXSAVE, whether there is an APIC, and XSAVE's size for this XCR0. */
+static void settle(struct vireo_cpuid_entry *entries, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct vireo_cpuid_entry *entry = &entries[i];
+
+		if (entry->leaf == 1)
+			entry->ecx &= ~CPUID_1_ECX_OSXSAVE;
+		if (entry->leaf == 1 || entry->leaf == 0x80000001)
+			entry->edx &= ~CPUID_1_EDX_APIC;
+		if (entry->leaf == 0xd && !entry->subleaf)
+			entry->ebx = 0;
+	}
+}
+
 /* A table can be given only until the vCPU runs; what is the same need not be given. */
 static int load_cpuid(struct cpu *cpu, struct section section)
 {
@@ -391,8 +410,15 @@ static int load_cpuid(struct cpu *cpu, struct section section)
 	int r;
 
 	r = vireo_vcpu_get_cpuid(cpu->vcpu, now, &count);
-	if (r || (count * sizeof(now[0]) == section.len && !memcmp(now, section.data, section.len)))
+	if (r)
 		return r;
+	if (count * sizeof(now[0]) == section.len) {
+		memcpy(saved, section.data, section.len);
+		settle(now, count);
+		settle(saved, count);
+		if (!memcmp(now, saved, section.len))
+			return 0;
+	}
 	memcpy(saved, section.data, section.len);
 	r = vireo_vcpu_set_cpuid(cpu->vcpu, saved, (unsigned int)(section.len / sizeof(saved[0])));
 	return r ? r : cpu_read_initial(cpu);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Saving a machine that runs, or making a second one of it: it comes to rest, the main thread does it, and it goes on or ends.
+ * What the main thread does for a client, one at a time: saving a machine, making a second one of it, taking a snapshot, going back to
+ * one. For most of that the machine comes to rest, and it goes on or ends afterwards.
  *
  * Since the main thread does it, whatever else is asked for waits until it is done; but for the machine's end, which
- * ends the saving.
+ * ends a saving.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "fork.h"
 #include "machine_state.h"
 #include "saved/saved.h"
+#include "tree/tree.h"
 
 enum then {
 	THEN_STOP,
@@ -28,31 +30,44 @@ enum then {
 static const char *const then_names[THEN_NR] = { "stop", "continue", "pause" };
 
 /**
- * struct save - one saving
- * @path: of the file; or, if @fork, the name of the second machine
- * @fork: it is not saved, but forks
- * @pid: its launcher, then
+ * struct save - one of these tasks
+ * @kind: which
+ * @name: path of the file, or name of the second machine; NULL if it needs none
+ * @tag: of a snapshot; NULL if it needs none
  * @then: what becomes of the machine
  * @ran: it was not paused before
  * @done: the rest is the result
- * @why: sentence, if it has failed; else empty
- * @job: numbers, if it has not
+ * @error: 0, or a negative errno
+ * @why: sentence, if it has failed
+ * @pid: launcher of the second machine
+ * @job: numbers, of a saving
  */
 struct save {
-	char *path;
-	bool fork;
-	pid_t pid;
+	enum machine_task kind;
+	char *name;
+	char *tag;
 	enum then then;
 	bool ran;
 	bool done;
+	int error;
 	char why[SAVED_WHY];
+	pid_t pid;
 	struct saved_job job;
+};
+
+_Static_assert(SAVED_WHY >= FORK_WHY && SAVED_WHY >= MACHINE_STATE_WHY, "room for anybody's sentence");
+
+/* Why it rests, for people; NULL: it need not */
+static const char *const reasons[TASK_NR] = {
+	[TASK_SAVE] = "saved", [TASK_FORK] = "forks", [TASK_SNAPSHOT] = "snapshot", [TASK_ROLLBACK] = "rolled back",
 };
 
 static void save_free(struct save *save)
 {
-	if (save)
-		free(save->path);
+	if (save) {
+		free(save->name);
+		free(save->tag);
+	}
 	free(save);
 }
 
@@ -67,34 +82,29 @@ bool machine_is_saving(const struct machine *machine)
 	return machine->save && !machine->save->done;
 }
 
-/**
- * machine_save() - ask for a machine to be saved
- * @machine: the machine
- * @path: of the file
- * @then: "stop", "continue" or "pause": what becomes of the machine; it is as before if it cannot be saved. NULL: @path is
- *	  the name of a second machine, which is made of it
- *
- * Return: 0; -EINVAL (@then), -EBUSY (it is being saved, or moves), -ENOMEM.
- */
-int machine_save(struct machine *machine, const char *path, const char *then)
+static char *copy(const char *text, bool *failed)
 {
-	struct save *save, *old;
-	bool busy;
-	int i;
+	char *copied = text ? strdup(text) : NULL;
 
-	for (i = then ? 0 : THEN_CONTINUE; then && i < THEN_NR && strcmp(then, then_names[i]); i++)
-		;
-	if (i == THEN_NR)
-		return -EINVAL;
-	save = calloc(1, sizeof(*save));
-	if (save)
-		save->path = strdup(path);
-	if (!save || !save->path) {
+	*failed |= text && !copied;
+	return copied;
+}
+
+static int ask(struct machine *machine, enum machine_task kind, enum then then, const char *name, const char *tag)
+{
+	struct save *save = calloc(1, sizeof(*save)), *old;
+	bool busy, failed = !save;
+
+	if (save) {
+		save->name = copy(name, &failed);
+		save->tag = copy(tag, &failed);
+	}
+	if (failed) {
 		save_free(save);
 		return -ENOMEM;
 	}
-	save->then = (enum then)i;
-	save->fork = !then;
+	save->kind = kind;
+	save->then = then;
 	pthread_mutex_lock(&machine->control_lock);
 	/* Of one that is done, nobody has waited for the result. */
 	old = machine->save;
@@ -110,18 +120,69 @@ int machine_save(struct machine *machine, const char *path, const char *then)
 	if (busy)
 		return -EBUSY;
 	/* Already paused, it stays so, and looks all the same. */
-	machine_pause(machine, then ? "saved" : "forks");
+	if (reasons[kind])
+		machine_pause(machine, reasons[kind]);
+	else
+		machine_wake(machine);
 	return 0;
+}
+
+/**
+ * machine_save() - ask for a machine to be saved
+ * @machine: the machine
+ * @path: of the file
+ * @then: "stop", "continue" or "pause": what becomes of the machine; it is as before if it cannot be saved
+ *
+ * Return: 0; -EINVAL (@then), -EBUSY (it is being saved, or moves), -ENOMEM.
+ */
+int machine_save(struct machine *machine, const char *path, const char *then)
+{
+	int i;
+
+	for (i = 0; i < THEN_NR && strcmp(then, then_names[i]); i++)
+		;
+	return i == THEN_NR ? -EINVAL : ask(machine, TASK_SAVE, (enum then)i, path, NULL);
+}
+
+/**
+ * machine_task() - ask for something else that the main thread does
+ * @machine: the machine
+ * @kind: what; not TASK_SAVE
+ * @name: of the second machine; or NULL
+ * @tag: of a snapshot; or NULL
+ *
+ * Return: 0; -EBUSY (it is being saved, or moves), -ENOMEM.
+ */
+int machine_task(struct machine *machine, enum machine_task kind, const char *name, const char *tag)
+{
+	return ask(machine, kind, THEN_CONTINUE, name, tag);
+}
+
+static json_t *result_of(const struct machine *machine, const struct save *save)
+{
+	switch (save->kind) {
+	case TASK_SAVE:
+		return json_pack("{s:s,s:I,s:I,s:I}", "path", save->name, "bytes",
+				 (json_int_t)save->job.file_bytes, "memory-saved",
+				 (json_int_t)save->job.memory_bytes, "memory",
+				 (json_int_t)machine->memory.total);
+	case TASK_FORK:
+	case TASK_BRANCH:
+		return json_pack("{s:s,s:i}", "name", save->name, "pid", (int)save->pid);
+	default:
+		return json_pack("{s:s}", "tag", save->tag);
+	}
 }
 
 /**
  * machine_save_result() - what has become of it
  * @machine: the machine
  * @why: SAVED_WHY bytes, for a sentence if it has failed
+ * @error: a negative errno then
  *
  * Return: an object; NULL: it has failed, or, with @why unchanged, is not done.
  */
-json_t *machine_save_result(struct machine *machine, char *why)
+json_t *machine_save_result(struct machine *machine, char *why, int *error)
 {
 	struct save *save = NULL;
 	json_t *result = NULL;
@@ -134,15 +195,11 @@ json_t *machine_save_result(struct machine *machine, char *why)
 	pthread_mutex_unlock(&machine->control_lock);
 	if (!save)
 		return NULL;
-	if (*save->why)
+	*error = save->error;
+	if (save->error)
 		memcpy(why, save->why, SAVED_WHY);
-	else if (save->fork)
-		result = json_pack("{s:s,s:i}", "name", save->path, "pid", (int)save->pid);
 	else
-		result = json_pack("{s:s,s:I,s:I,s:I}", "path", save->path, "bytes",
-				   (json_int_t)save->job.file_bytes, "memory-saved",
-				   (json_int_t)save->job.memory_bytes, "memory",
-				   (json_int_t)machine->memory.total);
+		result = result_of(machine, save);
 	/* The path is the client's and was UTF-8: only memory can be missing. */
 	if (!result && !*why)
 		snprintf(why, SAVED_WHY, "there is no memory");
@@ -187,43 +244,87 @@ static json_t *make_info(const struct machine *machine)
 			 "machine", description);
 }
 
-static int write_machine(struct machine *machine, struct save *save)
+static const char *busy_device(struct machine *machine)
 {
-	struct state_buffer state = { 0 };
 	const char *busy;
-	int r;
 
 	board_lock(&machine->board);
 	busy = board_busy(&machine->board);
 	board_unlock(&machine->board);
+	return busy;
+}
+
+/* Those that need the state of the machine as it is */
+static int use_state(struct machine *machine, struct save *save)
+{
+	const char *busy = busy_device(machine);
+	struct state_buffer state = { 0 };
+	json_t *info;
+	int r;
+
 	if (busy) {
 		snprintf(save->why, sizeof(save->why), "%s", busy);
 		return -EBUSY;
 	}
-	save->job = (struct saved_job){
-		.memory = &machine->memory,
-		.info = make_info(machine),
-		.state = &state,
-		.cancelled = cancelled,
-		.opaque = machine,
-	};
-	r = save->job.info ? machine_state_save(machine, &state) : -ENOMEM;
-	if (r)
+	info = make_info(machine);
+	r = info ? machine_state_save(machine, &state) : -ENOMEM;
+	if (r) {
 		snprintf(save->why, sizeof(save->why), "the machine's state cannot be read: %s", strerror(-r));
-	else if (save->fork)
-		r = save->pid = machine_fork(machine, save->path, save->job.info, &state, save->why);
-	else
-		r = saved_write_file(&save->job, save->path, save->why);
-	json_decref(save->job.info);
+	} else if (save->kind == TASK_FORK) {
+		r = save->pid = machine_fork(machine, save->name, info, &state, save->why);
+	} else if (save->kind == TASK_SNAPSHOT) {
+		r = tree_snapshot(machine, save->tag, info, &state, save->why);
+	} else {
+		save->job = (struct saved_job){
+			.memory = &machine->memory,
+			.info = info,
+			.state = &state,
+			.cancelled = cancelled,
+			.opaque = machine,
+		};
+		r = saved_write_file(&save->job, save->name, save->why);
+	}
+	json_decref(info);
 	state_buffer_free(&state);
 	return r < 0 ? r : 0;
 }
 
+static int do_task(struct machine *machine, struct save *save)
+{
+	switch (save->kind) {
+	case TASK_ROLLBACK:
+		return tree_rollback(machine, save->tag, save->why);
+	case TASK_DELETE:
+		return tree_delete(machine, save->tag, save->why);
+	case TASK_BRANCH:
+		save->pid = tree_fork(machine, save->tag, save->name, save->why);
+		return save->pid < 0 ? save->pid : 0;
+	default:
+		return use_state(machine, save);
+	}
+}
+
+static void tell(struct machine *machine, const struct save *save)
+{
+	static const char *const texts[TASK_NR] = {
+		[TASK_SNAPSHOT] = "the snapshot \"%s\" was taken",
+		[TASK_ROLLBACK] = "the machine goes on from the snapshot \"%s\"",
+		[TASK_DELETE] = "the snapshot \"%s\" was deleted",
+	};
+	char text[96];
+
+	if (!texts[save->kind])
+		return;
+	snprintf(text, sizeof(text), texts[save->kind], save->tag);
+	control_event(machine->server, save->kind == TASK_ROLLBACK ? "rolled-back" : "snapshot", text);
+}
+
 /**
- * machine_serve_save() - save the machine, if that was asked for
- * @machine: the machine; by the main thread, all vCPUs are parked
+ * machine_serve_save() - save the machine, or whatever was asked for
+ * @machine: the machine; by the main thread
+ * @rests: all vCPUs are parked, and what was asked for of pauses is done; else only that is done for which the machine may run
  */
-void machine_serve_save(struct machine *machine)
+void machine_serve_save(struct machine *machine, bool rests)
 {
 	struct save *save;
 	bool paused;
@@ -232,22 +333,25 @@ void machine_serve_save(struct machine *machine)
 	pthread_mutex_lock(&machine->control_lock);
 	save = machine->save;
 	paused = machine->paused;
-	if (save && save->done)
+	if (save && (save->done || (!rests && reasons[save->kind])))
 		save = NULL;
 	pthread_mutex_unlock(&machine->control_lock);
 	if (!save)
 		return;
-	if (paused) {
-		r = write_machine(machine, save);
+	if (paused || !reasons[save->kind]) {
+		r = do_task(machine, save);
 	} else {
 		r = -EAGAIN;
-		snprintf(save->why, sizeof(save->why), "somebody has resumed the machine before it was saved");
+		snprintf(save->why, sizeof(save->why), "somebody has resumed the machine before it was done");
 	}
-	if (save->ran && (r || save->then == THEN_CONTINUE))
+	if (!r)
+		tell(machine, save);
+	if (reasons[save->kind] && save->ran && (r || save->then == THEN_CONTINUE))
 		machine_resume(machine);
 	if (!r && save->then == THEN_STOP)
 		machine_request(machine, MACHINE_END, EXIT_OK, NULL);
 	pthread_mutex_lock(&machine->control_lock);
+	save->error = r;
 	save->done = true;
 	pthread_mutex_unlock(&machine->control_lock);
 	control_wake(machine->server);

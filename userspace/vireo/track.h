@@ -15,6 +15,7 @@ struct machine;
 /* Who may follow memory at the same time */
 enum track_consumer {
 	TRACK_MIGRATION,
+	TRACK_TREE,
 };
 
 #define TRACK_PAGE 4096ULL

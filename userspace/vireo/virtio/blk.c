@@ -878,6 +878,25 @@ int blk_create(struct board *board, struct block *block, const struct blk_option
 	return 0;
 }
 
+/**
+ * blk_writable() - is there a disk that the guest may write to?
+ * @board: the board
+ *
+ * Return: the name of the first one; NULL: there is none.
+ */
+const char *blk_writable(const struct board *board)
+{
+	const struct device *device;
+
+	for (device = board->devices; device; device = device->next) {
+		const struct virtio_device *dev = container_of(device, struct virtio_device, device);
+
+		if (device->ops->state == &blk_state && !(dev->offered & F(RO)))
+			return container_of(dev, struct blk, virtio)->name;
+	}
+	return NULL;
+}
+
 /* ---- As an option ---- */
 
 static int read_options(struct board *board, struct params *params, struct block_options *image,

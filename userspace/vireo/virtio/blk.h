@@ -32,4 +32,7 @@ struct blk_options {
 int blk_create(struct board *board, struct block *block, const struct blk_options *options,
 	       struct virtio_device **out);
 
+/* The name of a disk of the board that the guest may write to; NULL: there is none */
+const char *blk_writable(const struct board *board);
+
 #endif /* VIREO_VIRTIO_BLK_H */

@@ -859,6 +859,9 @@ static void state_loaded(void *device)
 	struct virtio_device *dev = vp->dev;
 	unsigned int i;
 
+	/* What it remembers of a driver that has not been, in the state that it gets. Its own state comes after this. */
+	if (dev->class->reset)
+		dev->class->reset(dev);
 	dev->features = vp->status & STATUS_FEATURES_OK ? vp->driver_features : 0;
 	for (i = 0; i < dev->nr_queues; i++) {
 		struct virtq_position at = {
