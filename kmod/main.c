@@ -40,7 +40,7 @@ MODULE_PARM_DESC(virtual_irq, "Let the processor deliver interrupts to guests (d
 static char *track = "auto";
 module_param(track, charp, 0444);
 MODULE_PARM_DESC(track,
-		 "How pages that guests write are noticed: auto: the processor's log, or write protection (default); wp: write protection; dirty: dirty bits; pml: the processor's log");
+		 "How pages that guests write are noticed: wp: write protection; dirty: dirty bits; pml: the processor's log; auto: what costs least (default)");
 
 /* Until a backend is chosen the calls have no target; nothing can reach them before that. */
 #define VIREO_DEFINE_CALL(ret, name, proto, args)				\
@@ -170,7 +170,12 @@ static const struct vireo_backend *vireo_probe(void)
 /* What is asked for by name is used, or the module is not. */
 static int vireo_choose_track(void)
 {
-	if (sysfs_streq(track, "auto") || sysfs_streq(track, "wp"))
+	if (sysfs_streq(track, "auto")) {
+		/* Those of shadow tables are found too slowly. */
+		vireo_caps.dirty_bits = vireo_caps.nested_paging && vireo_caps.nested_ad && !vireo_caps.dirty_log;
+		return 0;
+	}
+	if (sysfs_streq(track, "wp"))
 		return 0;
 	if (sysfs_streq(track, "pml")) {
 		if (vireo_caps.dirty_log)

@@ -370,6 +370,9 @@ static __always_inline bool shadow_quiet(struct vireo_vm *vm, const struct vireo
 		if (tell)
 			shadow_tell(vm, mem, gfn, 1, old);
 	}
+	/* They have not been writable since the region is followed. */
+	if (tell && bits == PT_DIRTY)
+		return found;
 	/* Large ones come back in small pieces.  Those that are not writable only have to go for a table. */
 	for (level = 2; level <= TDP_MAX_LEVEL; level++) {
 		for (entry = shadow_frame(mem, gfn, level)->first; entry; entry = next) {

@@ -236,59 +236,101 @@ void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 	}
 }
 
-/* Is there anything in eight entries at @e? */
+/* Is there anything in eight entries at @e?  Not by READ_ONCE(), which would be twice as many instructions. */
 static __always_inline bool tdp_any8(const u64 *e, u64 bits)
 {
-	return (READ_ONCE(e[0]) | READ_ONCE(e[1]) | READ_ONCE(e[2]) | READ_ONCE(e[3]) |
-		READ_ONCE(e[4]) | READ_ONCE(e[5]) | READ_ONCE(e[6]) | READ_ONCE(e[7])) & bits;
+	return data_race(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]) & bits;
+}
+
+/* Take @clear from an entry that has something of it.  Return: it was dirty. */
+static __always_inline bool tdp_take(u64 *e, u64 clear, u64 dirty)
+{
+	if (likely(clear == dirty))
+		return test_and_clear_bit(__ffs64(dirty), (unsigned long *)e);
+	return atomic_long_fetch_andnot(clear, (atomic_long_t *)e) & dirty;
+}
+
+/* Up to eight entries.  Return: a bit for each that was dirty. */
+static unsigned long tdp_take_some(u64 *e, unsigned int n, u64 clear, u64 dirty, bool *found)
+{
+	unsigned long bits = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (!(READ_ONCE(e[i]) & clear))
+			continue;
+		*found = true;
+		if (tdp_take(&e[i], clear, dirty))
+			bits |= BIT(i);
+	}
+	return bits;
 }
 
 static bool tdp_harvest_leaves(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 *table, u64 start, u64 end,
 			       u64 clear)
 {
-	unsigned long bits = 0;
+	const u64 dirty = mmu->format->dirty;
 	bool found = false;
-	u64 gfn, word = 0;
 
-	for (gfn = start; gfn < end; gfn++) {
-		u64 *e = &table[tdp_index(gfn, 1)];
-		const u64 page = gfn - mem->gfn;
+	/* A word of marks at a time, as the region has them. */
+	while (start < end) {
+		const u64 page = start - mem->gfn;
+		const unsigned int n = min(end - start, BITS_PER_LONG - page % BITS_PER_LONG);
+		u64 *e = &table[tdp_index(start, 1)];
+		unsigned long bits = 0;
+		unsigned int i;
 
-		if (!(gfn % 8) && end - gfn >= 8 && !tdp_any8(e, clear)) {
-			gfn += 7;
-			continue;
+		for (i = 0; i < n; i += 8) {
+			if (n - i < 8 || tdp_any8(&e[i], clear))
+				bits |= tdp_take_some(&e[i], min(n - i, 8U), clear, dirty, &found) << i;
 		}
-		if (!(READ_ONCE(*e) & clear))
-			continue;
-		found = true;
-		if (!(atomic_long_fetch_andnot(clear, (atomic_long_t *)e) & mmu->format->dirty))
-			continue;
-		if (bits && word != page / BITS_PER_LONG) {
-			vireo_track_word(mem->track, word, bits);
-			bits = 0;
-		}
-		word = page / BITS_PER_LONG;
-		bits |= BIT(page % BITS_PER_LONG);
+		if (bits)
+			vireo_track_word(mem->track, page / BITS_PER_LONG, bits << page % BITS_PER_LONG);
+		start += n;
 	}
-	if (bits)
-		vireo_track_word(mem->track, word, bits);
 	return found;
 }
 
-/* Has a processor gone through @e, which points to a table, since that was last asked, or nearly? */
-static bool tdp_visited(struct vireo_mmu *mmu, u64 *e, u64 entry, bool *found)
+/*
+ * Processors have gone through @e, which points to a table, since that was last asked, or nearly.  Return: a flush is needed: they
+ * have to show their next visit, whatever they have cached of this one.
+ */
+static bool tdp_visited(struct vireo_mmu *mmu, u64 *e, u64 entry)
 {
 	const u64 accessed = mmu->format->accessed;
 	u64 new;
 
 	do {
-		if (!(entry & (accessed | TDP_AGAIN)))
-			return false;
 		new = (entry & ~(accessed | TDP_AGAIN)) | (entry & accessed ? TDP_AGAIN : 0);
 	} while (!try_cmpxchg64(e, &entry, new));
-	/* Its next visit is to be noticed, by whatever it has cached of this one. */
-	*found |= new & TDP_AGAIN;
-	return true;
+	return new & TDP_AGAIN;
+}
+
+/* Level 2, when only dirty bits are to go */
+static bool tdp_harvest_visited(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 *table, u64 start, u64 end)
+{
+	const u64 span = tdp_pages(2), visited = mmu->format->accessed | TDP_AGAIN;
+	u64 gfn = start & ~(span - 1);
+	bool found = false;
+
+	for (; gfn < end; gfn += span) {
+		u64 *e = &table[tdp_index(gfn, 2)];
+		u64 entry = READ_ONCE(*e);
+
+		if (!(tdp_index(gfn, 2) % 8) && end - gfn >= 8 * span && !tdp_any8(e, visited)) {
+			gfn += 7 * span;
+			continue;
+		}
+		/* Large ones are not writable. */
+		if (!(entry & visited) || (entry & TDP_LARGE))
+			continue;
+		/* Of a part no more can be said than that nobody was in all of it. */
+		if (start <= gfn && gfn + span <= end)
+			found |= tdp_visited(mmu, e, entry);
+		found |= tdp_harvest_leaves(mmu, mem, tdp_table(mmu->format, entry), max(start, gfn),
+					    min(end, gfn + span), mmu->format->dirty);
+	}
+	return found;
 }
 
 static bool tdp_harvest_table(struct vireo_mmu *mmu, const struct vireo_mem *mem, u64 *table, int level, u64 start,
@@ -300,6 +342,8 @@ static bool tdp_harvest_table(struct vireo_mmu *mmu, const struct vireo_mem *mem
 
 	if (level == 1)
 		return tdp_harvest_leaves(mmu, mem, table, start, end, clear);
+	if (level == 2 && !(clear & TDP_WRITE))
+		return tdp_harvest_visited(mmu, mem, table, start, end);
 	for (; gfn < end; gfn += span) {
 		u64 *e = &table[tdp_index(gfn, level)];
 		u64 entry = READ_ONCE(*e);
@@ -313,9 +357,6 @@ static bool tdp_harvest_table(struct vireo_mmu *mmu, const struct vireo_mem *mem
 			}
 			continue;
 		}
-		if (level == 2 && !(clear & TDP_WRITE) && start <= gfn && gfn + span <= end &&
-		    !tdp_visited(mmu, e, entry, &found))
-			continue;
 		found |= tdp_harvest_table(mmu, mem, tdp_table(mmu->format, entry), level - 1, max(start, gfn),
 					   min(end, gfn + span), clear);
 	}

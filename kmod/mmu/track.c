@@ -24,8 +24,9 @@
 #include "tdp.h"
 #include "track.h"
 
-/* Entries that lose their right to write under one hold of the lock. */
+/* Entries that lose their right to write under one hold of the lock; and that are looked at for dirty bits. */
 #define TRACK_PAGES 4096
+#define TRACK_LOOK (16 * TRACK_PAGES)
 
 static struct vireo_dirty *dirty_alloc(u64 pages)
 {
@@ -438,7 +439,7 @@ static bool take_bits(struct vireo_vm *vm, const struct vireo_mem *mem, u64 firs
 
 	for (; gfn < last; gfn = next) {
 		/* Whole tables, as far as there are any. */
-		next = min(last, (gfn | (TRACK_PAGES - 1)) + 1);
+		next = min(last, (gfn | (TRACK_LOOK - 1)) + 1);
 		write_lock(&vm->mmu.lock);
 		if (vm->mmu.root)
 			found |= vireo_tdp_harvest(&vm->mmu, mem, gfn, next, vm->mmu.format->dirty);
