@@ -236,9 +236,10 @@ void vireo_tdp_protect_word(struct vireo_mmu *mmu, u64 gfn, unsigned long bits)
 	}
 }
 
-/* Is there anything in eight entries at @e?  Not by READ_ONCE(), which would be twice as many instructions. */
+/* Is there anything in eight entries at @e? */
 static __always_inline bool tdp_any8(const u64 *e, u64 bits)
 {
+	/* Not by READ_ONCE(), which would be twice as many instructions; what is found is read once more. */
 	return data_race(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]) & bits;
 }
 
