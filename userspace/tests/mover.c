@@ -34,6 +34,8 @@ struct mover_shared *shared;
 struct mover_relay relay;
 char to_relay[80], at_destination[80];
 void (*mover_spoil)(void);
+unsigned int mover_timeout = 5;
+const char *mover_console = "socket";
 static unsigned int here;
 
 /* ---- Launchers ---- */
@@ -228,6 +230,14 @@ static int reach(void)
 	return -1;
 }
 
+static void wait_end(int fd)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLRDHUP };
+
+	while (poll(&poller, 1, -1) <= 0)
+		;
+}
+
 static void *carry(void *unused)
 {
 	struct pollfd fds[2];
@@ -242,6 +252,11 @@ static void *carry(void *unused)
 				if ((fds[0].revents && !pass(near, far)) || (fds[1].revents && !pass(far, near)))
 					break;
 		}
+		if (relay.stall && relay.cut && far >= 0) {
+			wait_end(near);
+			wait_end(far);
+			relay.stall = false;
+		}
 		close(near);
 		if (far >= 0)
 			close(far);
@@ -253,9 +268,13 @@ static void *carry(void *unused)
 
 void mover_receive(struct move *move)
 {
+	char timeout[16];
+
 	/* Of one that was killed. */
 	unlink(at_destination + strlen("unix:"));
-	move->pid[DESTINATION] = START(DESTINATION, "receive", "--name", "destination", "--timeout", "5", at_destination);
+	snprintf(timeout, sizeof(timeout), "%u", mover_timeout);
+	move->pid[DESTINATION] = START(DESTINATION, "receive", "--name", "destination", "--timeout", timeout, "--console",
+				       mover_console, at_destination);
 	until(!access(at_destination + strlen("unix:"), F_OK));
 }
 
@@ -295,7 +314,8 @@ void ask_to_move(const char *more)
 {
 	char request[256];
 
-	snprintf(request, sizeof(request), "{\"command\":\"migrate\",\"to\":\"%s\",\"timeout\":5,\"verify\":true%s}", to_relay, more);
+	snprintf(request, sizeof(request), "{\"command\":\"migrate\",\"to\":\"%s\",\"timeout\":%u,\"verify\":true%s}", to_relay,
+		 mover_timeout, more);
 	ok(asks("source", request, "\"result\""), "the source begins");
 }
 

@@ -36,6 +36,7 @@ struct mover_shared {
  * @type: the frame at which the first connection is cut
  * @forward: it still passes
  * @late: not before the destination has the machine
+ * @stall: it is not cut, but nothing passes any more, either way, until both sides have given up
  * @closed: nobody gets through after that, until this is reset
  * @cut: it was
  * @taken: the destination has the machine
@@ -43,7 +44,7 @@ struct mover_shared {
 struct mover_relay {
 	int listener;
 	unsigned int type;
-	bool forward, late, closed, cut, taken;
+	bool forward, late, stall, closed, cut, taken;
 };
 
 struct move {
@@ -56,6 +57,9 @@ extern struct mover_relay relay;
 extern char to_relay[80], at_destination[80];
 /* For the next destination: in its process, before the launcher begins; NULL: nothing */
 extern void (*mover_spoil)(void);
+/* After so many seconds without a byte a connection is lost; where the destination's console is */
+extern unsigned int mover_timeout;
+extern const char *mover_console;
 
 #define until(condition) do {						\
 	unsigned int tries_;						\
