@@ -27,7 +27,7 @@ TIMED_OUT = 124
 class Machine:
     """What an emulator needs to know; see processors.py."""
 
-    def __init__(self, emulator, host, initramfs, cpus, spare_cpu0, memory, extra_args, disks):
+    def __init__(self, emulator, host, initramfs, cpus, spare_cpu0, memory, extra_args, disks, lan=None):
         self.emulator = emulator
         self.kernel = host.kernel
         self.initramfs = initramfs
@@ -35,6 +35,7 @@ class Machine:
         self.spare_cpu0 = spare_cpu0
         self.memory = memory
         self.disks = disks
+        self.lan = lan
         self.args = f"{emulator.kernel_args(self.cpus)} {extra_args}".strip()
         self.bochs_console = ""
 
