@@ -27,6 +27,7 @@
 
 #define SLICE_MS	50
 #define SEND_PART	(64U << 10)	/* so that a low rate is kept evenly */
+#define UNSENT		(64 << 10)	/* in the kernel: what somebody waits for there is sent behind it */
 
 extern char **environ;
 
@@ -177,9 +178,10 @@ static int begin(struct link *link, int in, int out, const char *host)
 
 static void set_tcp_options(int fd, unsigned int timeout_ms)
 {
-	int one = 1;
+	int one = 1, unsent = UNSENT;
 
 	/* Hints all: frames are sent in large pieces, and link_wait() knows the time as well. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));

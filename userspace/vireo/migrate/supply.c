@@ -14,6 +14,7 @@
 #include "../machine.h"
 
 #define PARTS		10U	/* of a second, in which a limited rate is kept */
+#define PUSH_MAX	16U	/* pages, for the end of which a request has to wait */
 
 /**
  * supply_begin() - tell the destination what it will lack
@@ -208,11 +209,11 @@ static int push(struct source *s, uint64_t max)
 int supply(struct source *s)
 {
 	uint64_t rate = s->m->options.bandwidth, now, sent, owed = 0;
-	uint64_t max = rate ? rate / PARTS / WIRE_PAGE : WIRE_RUN_MAX;
+	uint64_t max = rate ? rate / PARTS / WIRE_PAGE : PUSH_MAX;
 	unsigned int ms;
 	int r = 0;
 
-	max = max < 1 ? 1 : max > WIRE_RUN_MAX ? WIRE_RUN_MAX : max;
+	max = max < 1 ? 1 : max > PUSH_MAX ? PUSH_MAX : max;
 	while (!r) {
 		now = migration_now_ms();
 		if (link_readable(&s->link)) {
