@@ -22,8 +22,6 @@
 #define LINT_EXTINT		0x700
 #define LINT_NMI		0x400
 
-#define THROTTLE_PERIOD_NS	20000000ULL
-
 /* KVM's answer to a hypercall that it does not know. */
 #define HYPERCALL_UNKNOWN (-1000LL)
 
@@ -122,6 +120,40 @@ static void handle_eoi(struct cpu *cpu)
 	board_unlock(&machine->board);
 }
 
+/*
+ * While somebody copies memory that the guest writes to faster than that: so many pages may become dirty in each period. The quota
+ * is the module's affair; who has used it up waits here for the next period, and who writes little never comes here.
+ */
+static void set_quota(struct cpu *cpu, uint32_t quota)
+{
+	struct vireo_run *run = cpu->run;
+
+	if (!quota) {
+		run->wants &= ~VIREO_WANT_QUOTA;
+	} else if (!(run->wants & VIREO_WANT_QUOTA)) {
+		run->wants |= VIREO_WANT_QUOTA;
+		run->dirty_quota = quota;
+	}
+}
+
+/* A period is short: it is what a pause may have to wait. */
+static void wait_quota(struct cpu *cpu)
+{
+	uint32_t quota = __atomic_load_n(&cpu->machine->quota, __ATOMIC_RELAXED);
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (quota && now < cpu->quota_at) {
+		ts = (struct timespec){ 0, (long)(cpu->quota_at - now) };
+		nanosleep(&ts, NULL);
+		now = cpu->quota_at;
+	}
+	cpu->quota_at = now + MACHINE_QUOTA_NS;
+	cpu->run->dirty_quota = quota;
+}
+
 /* Returns false if the guest cannot go on. */
 static bool handle_exit(struct cpu *cpu)
 {
@@ -136,6 +168,9 @@ static bool handle_exit(struct cpu *cpu)
 		return true;
 	case VIREO_EXIT_EOI:
 		handle_eoi(cpu);
+		return true;
+	case VIREO_EXIT_DIRTY:
+		wait_quota(cpu);
 		return true;
 	case VIREO_EXIT_NONE:
 	case VIREO_EXIT_SIGNAL:
@@ -166,6 +201,9 @@ static void complete(struct cpu *cpu)
 	int r;
 
 	while (cpu->incomplete) {
+		/* Without a quota the module would not come so far. */
+		if (cpu->run->wants & VIREO_WANT_QUOTA && !cpu->run->dirty_quota)
+			cpu->run->dirty_quota = 1;
 		cpu->run->immediate_exit = 1;
 		r = vireo_vcpu_run(cpu->vcpu);
 		cpu->run->immediate_exit = 0;
@@ -198,32 +236,10 @@ bool cpu_park(struct cpu *cpu)
 	return go_on;
 }
 
-/*
- * Run for a part of each period only, while somebody copies memory that the guest writes to faster than that. Whoever sets
- * @throttle kicks vCPUs now and then, so that they come here. A period is short: it is what a pause may have to wait.
- */
-static void throttle(struct cpu *cpu, unsigned int percent)
-{
-	struct timespec ts;
-	uint64_t now;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-	if (now < cpu->throttle_at)
-		return;
-	if (cpu->throttle_at) {
-		ts = (struct timespec){ 0, (long)(THROTTLE_PERIOD_NS / 100 * percent) };
-		nanosleep(&ts, NULL);
-		now += THROTTLE_PERIOD_NS / 100 * percent;
-	}
-	cpu->throttle_at = now + THROTTLE_PERIOD_NS / 100 * (100 - percent);
-}
-
 static void *cpu_thread(void *arg)
 {
 	struct cpu *cpu = arg;
 	struct machine *machine = cpu->machine;
-	unsigned int percent;
 	char name[16];
 	int r;
 
@@ -233,9 +249,7 @@ static void *cpu_thread(void *arg)
 	for (;;) {
 		if (machine_state(machine) != MACHINE_RUNNING && !cpu_park(cpu))
 			return NULL;
-		percent = __atomic_load_n(&machine->throttle, __ATOMIC_RELAXED);
-		if (percent)
-			throttle(cpu, percent);
+		set_quota(cpu, __atomic_load_n(&machine->quota, __ATOMIC_RELAXED));
 		if (cpu == &machine->cpu[0])
 			prepare_extint(cpu);
 		r = vireo_vcpu_run(cpu->vcpu);

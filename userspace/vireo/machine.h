@@ -45,6 +45,7 @@ struct uart;
 #define MACHINE_FW_CFG_MAX 32
 #define MACHINE_REASON_BYTES 32
 #define MACHINE_DEVICES_MAX 64
+#define MACHINE_QUOTA_NS 20000000ULL
 
 /**
  * struct machine_source - where a machine comes from that goes on instead of booting
@@ -150,7 +151,7 @@ enum machine_state {
  * @irq_ready: at its last exit the guest would have taken an ExtINT
  * @incomplete: the last exit is finished by the next VIREO_RUN
  * @error: what VIREO_RUN failed with, 0 if it did not
- * @throttle_at: when it sleeps next, if the machine is throttled
+ * @quota_at: when it may write again, if its quota is used up
  */
 struct cpu {
 	struct machine *machine;
@@ -163,7 +164,7 @@ struct cpu {
 	bool irq_ready;
 	bool incomplete;
 	int error;
-	uint64_t throttle_at;
+	uint64_t quota_at;
 };
 
 /**
@@ -200,7 +201,7 @@ struct cpu {
  * @migration: it moves, or has tried to; see migrate/migration.h. The control socket's thread and the main thread
  * @filling: some of its memory has not come yet; atomic
  * @tree: its snapshots, see tree/tree.h; NULL: there were none yet
- * @throttle: percentage of the time in which vCPUs are kept from running; see cpu.c
+ * @quota: pages that each vCPU may make dirty in MACHINE_QUOTA_NS; 0: any number; see cpu.c
  * @track_error: the module could not be told what the launcher has written, see track.c; 0: it could
  * @control_lock: protects the following
  * @control: signalled when any of them changes
@@ -250,7 +251,7 @@ struct machine {
 	struct migration *migration;
 	bool filling;
 	struct tree *tree;
-	unsigned int throttle;
+	uint32_t quota;
 	int track_error;
 
 	pthread_mutex_t control_lock;

@@ -78,7 +78,7 @@ enum migration_resolve {
  * @rate: bytes a second, in the last round; 0: not known
  * @downtime_ms: expected, if the machine were to rest now; after the end: what it was
  * @requests: pages that somebody waited for
- * @throttle: percent
+ * @throttle: percent of the rate of copying at which the machine may not write
  * @why: sentence, if it failed, is in doubt, or the connection is lost while pages are missing
  */
 struct migration_status {
@@ -145,11 +145,6 @@ int migration_change(struct machine *machine);
 int migration_resolve(struct machine *machine, enum migration_resolve how);
 /* The launcher ends */
 void migration_close(struct machine *machine);
-
-/* throttle.c */
-struct throttle;
-int throttle_set(struct throttle **throttle, struct machine *machine, unsigned int percent);
-void throttle_end(struct throttle *throttle);
 
 /**
  * struct migration_receive - what the destination wants

@@ -28,9 +28,6 @@
 #define ROUNDS_MAX	100
 #define ROUNDS_FREE	2	/* before vCPUs are throttled */
 #define CONVERGES	70	/* percent of what the round before had, or less */
-#define THROTTLE_FIRST	20
-#define THROTTLE_STEP	10
-#define THROTTLE_MAX	99
 #define REPORT_PAGES	1024U
 
 /* Somebody wants memory to go after the machine from now on. */
@@ -259,21 +256,32 @@ static uint64_t bits(const struct source *s)
 	return n;
 }
 
-static int slow_down(struct source *s)
+static void set_quota(struct source *s, uint32_t quota, unsigned int throttle)
 {
-	unsigned int percent = s->m->status.throttle;
-	int r;
+	struct machine *machine = s->m->machine;
+	unsigned int i;
 
-	percent = percent ? percent + THROTTLE_STEP : THROTTLE_FIRST;
-	if (percent > THROTTLE_MAX)
-		percent = THROTTLE_MAX;
-	r = throttle_set(&s->throttle, s->m->machine, percent);
-	if (r)
-		return fails_errno(s, r, "vCPUs cannot be slowed down");
+	__atomic_store_n(&machine->quota, quota, __ATOMIC_RELAXED);
+	/* They look at it when they enter the guest. */
+	for (i = 0; i < machine->nr_cpus; i++)
+		vireo_vcpu_kick(machine->cpu[i].vcpu);
 	pthread_mutex_lock(&s->m->lock);
-	s->m->status.throttle = percent;
+	s->m->status.throttle = throttle;
 	pthread_mutex_unlock(&s->m->lock);
-	return 0;
+}
+
+/*
+ * Let it write at half of the rate at which it was copied, then at a quarter, and so on: a round that takes a time sends
+ * so many pages, and no more than that part of them can become dirty in that time.
+ */
+static void slow_down(struct source *s, uint64_t pages, uint64_t ms)
+{
+	unsigned int part = 100 - s->m->status.throttle;
+	uint64_t quota;
+
+	part = part > 2 ? part / 2 : 1;
+	quota = pages * part * (MACHINE_QUOTA_NS / 1000000) / (ms ? ms : 1) / 100 / s->m->machine->nr_cpus;
+	set_quota(s, quota < 1 ? 1 : quota > UINT32_MAX ? UINT32_MAX : (uint32_t)quota, 100 - part);
 }
 
 static uint64_t estimate(struct source *s, uint64_t pages, uint64_t bytes, uint64_t ms)
@@ -291,7 +299,7 @@ static uint64_t estimate(struct source *s, uint64_t pages, uint64_t bytes, uint6
 /* Returns when what is left takes no longer than is allowed. */
 static int copy_running(struct source *s)
 {
-	uint64_t round, left = s->m->status.total, before, begin, bytes, found;
+	uint64_t round, left = s->m->status.total, before, begin, bytes, found, ms;
 	const struct guest_memory *memory = &s->m->machine->memory;
 	unsigned int i;
 	int r;
@@ -321,7 +329,8 @@ static int copy_running(struct source *s)
 		if (r)
 			return fails_errno(s, r, "what was written is not known");
 		left = bits(s);
-		if (estimate(s, left, s->link.sent - bytes, migration_now_ms() - begin) <= s->m->options.downtime_ms)
+		ms = migration_now_ms() - begin;
+		if (estimate(s, left, s->link.sent - bytes, ms) <= s->m->options.downtime_ms)
 			return 0;
 		/* What was written is no less than what was sent: it would go on for ever. */
 		if (round >= ROUNDS_FREE && left * 100 > before * CONVERGES) {
@@ -329,9 +338,7 @@ static int copy_running(struct source *s)
 				migration_want(&s->m->change);
 				return 0;
 			}
-			r = slow_down(s);
-			if (r)
-				return r;
+			slow_down(s, before, ms);
 		}
 	}
 	return source_fails(s, -ELOOP, "the machine writes memory faster than it can be copied: allow more downtime");
@@ -643,7 +650,8 @@ static void finish(struct source *s, int r)
 	struct machine *machine = s->m->machine;
 	char why[LINK_WHY];
 
-	throttle_end(s->throttle);
+	if (s->m->status.throttle)
+		set_quota(s, 0, s->m->status.throttle);
 	if (s->tracking)
 		track_end(&s->track);
 	page_set_free(&s->want);

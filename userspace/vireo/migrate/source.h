@@ -20,7 +20,6 @@
  * @tls: credentials, or NULL
  * @track: of memory
  * @tracking: @track is in use
- * @throttle: vCPUs are slowed down; NULL: they are not
  * @held: the machine rests
  * @was_paused: it did so before
  * @unlocked: its images may be taken by others
@@ -48,7 +47,6 @@ struct source {
 	struct link_tls *tls;
 	struct track track;
 	bool tracking;
-	struct throttle *throttle;
 	bool held, was_paused, unlocked, given;
 	bool post, taken, connected, differs;
 	struct page_set want;
