@@ -181,8 +181,9 @@ static const struct memory_piece *piece_of(const struct guest_memory *memory, co
 /* What comes from elsewhere for that range comes too late. */
 static void discards(const struct guest_memory *memory, const struct memory_piece *piece, uint64_t offset, uint64_t bytes)
 {
-	void (*tell)(void *filler, uint64_t gpa, uint64_t bytes) = __atomic_load_n(&memory->discards, __ATOMIC_ACQUIRE);
+	void (*tell)(void *filler, uint64_t gpa, uint64_t bytes);
 
+	tell = __atomic_load_n(&memory->discards, __ATOMIC_ACQUIRE);
 	if (tell)
 		tell(memory->filler, piece->gpa + offset, bytes);
 }
