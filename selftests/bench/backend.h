@@ -29,7 +29,7 @@ struct machine {
  * @doorbell: eventfd for 2-byte writes to @port
  * @track: follow the writes to the region in @slot, or no more
  * @dirty: which of its pages were written since the last time, into @bitmap, which is zero
- * @snapshot: take one; NULL: there is no such thing, and the rows that need it are left out
+ * @snapshot: take one
  * @rollback: go back to it
  * @rings: there will be rings of dirty pages; said after @vm, before the rest
  * @reset: read what the ring says, and have it told again; the first time only that

@@ -135,7 +135,7 @@ static int start(struct machine *m, enum bench_row row)
 	m->vm = b->vm(m->dev);
 	if (m->vm < 0)
 		return m->vm;
-	r = row == ROW_ring_reset ? b->rings(m) : 0;
+	r = row == ROW_ring_reset || (row >= ROW_rollback_1 && row <= ROW_rollback_1000) ? b->rings(m) : 0;
 	if (!r)
 		r = b->prepare(m->vm);
 	if (r)
@@ -387,8 +387,6 @@ static int host_row(enum bench_row row)
 
 	if (row == ROW_create_vm || row == ROW_create_vcpu || row == ROW_create)
 		return create_rows(row);
-	if (row >= ROW_rollback_1 && row <= ROW_rollback_1000 && !b->rollback)
-		return 0;
 
 	r = start(&m, row);
 	if (r) {

@@ -13,6 +13,8 @@
 #include "backend.h"
 #include "bench.h"
 
+#define SLOTS	4
+
 static int kvm_open(void)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -90,11 +92,21 @@ static int kvm_registers(struct machine *m)
 	return r ?: sys_ioctl(m->vcpu, KVM_SET_REGS, &regs);
 }
 
+/* As they were given, with what they held at the snapshot */
+static struct {
+	uint64_t gpa;
+	size_t bytes;
+	uint8_t *hva, *copy;
+} slots[SLOTS];
+
 static int kvm_region(struct machine *m, unsigned int slot, uint64_t gpa, size_t bytes, void *hva)
 {
 	struct kvm_userspace_memory_region r = { .slot = slot, .guest_phys_addr = gpa,
 		.memory_size = bytes, .userspace_addr = (uint64_t)hva };
 
+	slots[slot].gpa = gpa;
+	slots[slot].bytes = bytes;
+	slots[slot].hva = hva;
 	return sys_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &r);
 }
 
@@ -198,6 +210,109 @@ static int kvm_reset(struct machine *m)
 	return r < 0 ? r : n >= 1000 ? 0 : -EPROTO;
 }
 
+/*
+ * Roll-back as user space can build it on KVM: the ring says what was written, pages are copied back, and state by the
+ * ioctls that there are for it.
+ */
+static struct {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave xsave;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debugregs;
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp;
+	struct kvm_clock_data clock;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry[16];
+	} msrs;
+} point;
+
+/* The time-stamp counter and its deadline; what SYSENTER, SYSCALL and SWAPGS use; PAT, and the paravirtual clock. */
+static const uint32_t point_msrs[] = {
+	0x10, 0x3b, 0x6e0, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x277,
+	0x4b564d00, 0x4b564d01,
+};
+
+static int point_ioctls(struct machine *m, int back)
+{
+	const struct {
+		int fd;
+		unsigned long get, set;
+		void *data;
+	} parts[] = {
+		{ m->vcpu, KVM_GET_SREGS, KVM_SET_SREGS, &point.sregs },
+		{ m->vcpu, KVM_GET_REGS, KVM_SET_REGS, &point.regs },
+		{ m->vcpu, KVM_GET_XCRS, KVM_SET_XCRS, &point.xcrs },
+		{ m->vcpu, KVM_GET_XSAVE, KVM_SET_XSAVE, &point.xsave },
+		{ m->vcpu, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, &point.debugregs },
+		{ m->vcpu, KVM_GET_LAPIC, KVM_SET_LAPIC, &point.lapic },
+		{ m->vcpu, KVM_GET_MSRS, KVM_SET_MSRS, &point.msrs },
+		{ m->vcpu, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, &point.events },
+		{ m->vcpu, KVM_GET_MP_STATE, KVM_SET_MP_STATE, &point.mp },
+		{ m->vm, KVM_GET_CLOCK, KVM_SET_CLOCK, &point.clock },
+	};
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		r = sys_ioctl(parts[i].fd, back ? parts[i].set : parts[i].get, parts[i].data);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int kvm_snapshot(struct machine *m)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < SLOTS && !r; i++) {
+		/* What the guest does not write to has no part in it. */
+		if (!slots[i].bytes || slots[i].gpa == LARGE_GPA)
+			continue;
+		if (slots[i].copy)
+			munmap(slots[i].copy, slots[i].bytes);
+		slots[i].copy = mmap(NULL, slots[i].bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (slots[i].copy == MAP_FAILED)
+			return -errno;
+		memcpy(slots[i].copy, slots[i].hva, slots[i].bytes);
+		r = kvm_track(m, i, slots[i].gpa, slots[i].bytes, slots[i].hva, 1);
+	}
+	m->ring = NULL;
+	m->ring_at = 0;
+	if (!r)
+		r = kvm_reset(m);
+	for (i = 0; i < sizeof(point_msrs) / sizeof(point_msrs[0]); i++)
+		point.msrs.entry[i].index = point_msrs[i];
+	point.msrs.head.nmsrs = i;
+	return r ?: point_ioctls(m, 0);
+}
+
+static int kvm_rollback(struct machine *m)
+{
+	struct kvm_dirty_gfn *ring = m->ring;
+	int r;
+
+	for (;; m->ring_at++) {
+		struct kvm_dirty_gfn *e = &ring[m->ring_at % RING_ENTRIES];
+		size_t words = 4096 / 8;
+		void *to, *from;
+
+		if (__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) != KVM_DIRTY_GFN_F_DIRTY)
+			break;
+		to = slots[e->slot % SLOTS].hva + (e->offset << 12);
+		from = slots[e->slot % SLOTS].copy + (e->offset << 12);
+		asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+		__atomic_store_n(&e->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+	}
+	r = sys_ioctl(m->vm, KVM_RESET_DIRTY_RINGS, 0);
+	return r < 0 ? r : point_ioctls(m, 1);
+}
+
 static void kvm_say(struct machine *m)
 {
 	struct kvm_run *run = m->run;
@@ -225,6 +340,8 @@ const struct backend kvm_backend = {
 	.doorbell = kvm_doorbell,
 	.track = kvm_track,
 	.dirty = kvm_dirty,
+	.snapshot = kvm_snapshot,
+	.rollback = kvm_rollback,
 	.rings = kvm_rings,
 	.reset = kvm_reset,
 	.say = kvm_say,
