@@ -50,10 +50,8 @@ static void print_children(const json_t *tree, const char *parent, unsigned int 
 		printf(" %-20s %9.1fM %9.1fM\n", text_of(node, "time"), mib(node, "changed"), mib(node, "private"));
 		print_children(tree, text_of(node, "tag"), depth + 1);
 	}
-	if (!strcmp(text_of(tree, "at"), parent)) {
-		print_line(depth, "*");
-		printf("\n");
-	}
+	if (!strcmp(text_of(tree, "at"), parent))
+		printf("%*s*\n", (int)depth * 2, "");
 }
 
 static int run(int argc, char **argv)
