@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "block/branch.h"
 #include "control.h"
 #include "generation.h"
 #include "dev/acpi_pm.h"
@@ -345,6 +346,8 @@ static json_t *migrate(struct machine *machine, const struct protocol_request *r
 		return protocol_error("saving", "the machine is being saved, forks, or goes back");
 	if (!tree_is_empty(machine))
 		return protocol_error("snapshots", "the machine has snapshots, which would not move with it: delete them first");
+	if (branch_nr())
+		return protocol_error("disks", "the machine has disks that branch, whose overlays would not move with it");
 	strcpy(options.to, to);
 	strcpy(options.tls, tls ? tls : "");
 	if (mode && strcmp(mode, "pre"))

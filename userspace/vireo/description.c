@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "description.h"
+#include "block/branch.h"
 #include "machine.h"
 #include "option.h"
 #include "params.h"
@@ -15,7 +16,7 @@
 static const struct {
 	const char *option, *key;
 } paths[] = {
-	{ "disk", "path" }, { "hvc", "where" }, { "rng", "source" },
+	{ "disk", "path" }, { "disk", "branch" }, { "hvc", "where" }, { "rng", "source" },
 };
 
 /* The prefix "file:" and addresses of servers stay what they are. Freed by the caller. */
@@ -116,7 +117,18 @@ static json_t *param_value(const char *option, const struct param *param)
 	return json_string(param->value);
 }
 
-static json_t *device_object(const char *name, const struct params *params)
+/* Another machine begins on what this one's disk has, not on what that has begun on. */
+static int set_branch(json_t *device, unsigned int *branches)
+{
+	const char *path = json_object_get(device, "branch") ? branch_path((*branches)++) : NULL;
+
+	if (!path)
+		return 0;
+	return json_object_set_new(device, "path", json_string(path)) |
+	       json_object_set_new(device, "format", json_string("qcow2"));
+}
+
+static json_t *device_object(const char *name, const struct params *params, unsigned int *branches)
 {
 	json_t *device = json_object();
 	unsigned int i;
@@ -124,6 +136,8 @@ static json_t *device_object(const char *name, const struct params *params)
 
 	for (i = 0; i < params->nr; i++)
 		r |= json_object_set_new(device, params->param[i].key, param_value(name, &params->param[i]));
+	if (!strcmp(name, "disk"))
+		r |= set_branch(device, branches);
 	if (!r)
 		return device;
 	json_decref(device);
@@ -135,7 +149,7 @@ static int add_devices(json_t *list, const struct machine_config *config)
 {
 	json_t *object = json_array_get(list, 0);
 	const char *last = NULL, *name;
-	unsigned int i;
+	unsigned int i, branches = 0;
 	int r = 0;
 
 	for (i = 0; i < config->nr_devices; i++) {
@@ -144,7 +158,7 @@ static int add_devices(json_t *list, const struct machine_config *config)
 			object = json_object();
 			r |= json_array_append_new(list, object);
 		}
-		r |= set_list(object, name, device_object(name, config->device[i].params));
+		r |= set_list(object, name, device_object(name, config->device[i].params, &branches));
 		last = name;
 	}
 	return r;

@@ -17,6 +17,7 @@
 
 #include "machine.h"
 #include "block/block.h"
+#include "block/branch.h"
 #include "description.h"
 #include "fork.h"
 #include "machine_state.h"
@@ -97,6 +98,7 @@ int fork_leave(int keep)
 	close_range(keep < 3 ? 3 : (unsigned int)keep + 1, ~0U, 0);
 	terminal_forget();
 	block_forget();
+	branch_forget();
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include "machine.h"
 #include "control.h"
+#include "block/branch.h"
 #include "description.h"
 #include "fork.h"
 #include "machine_state.h"
@@ -55,7 +56,7 @@ struct save {
 	struct saved_job job;
 };
 
-_Static_assert(SAVED_WHY >= FORK_WHY && SAVED_WHY >= MACHINE_STATE_WHY, "room for anybody's sentence");
+_Static_assert(SAVED_WHY >= BRANCH_WHY && FORK_WHY >= BRANCH_WHY && SAVED_WHY >= FORK_WHY && SAVED_WHY >= MACHINE_STATE_WHY, "room for anybody's sentence");
 
 /* Why it rests, for people; NULL: it need not */
 static const char *const reasons[TASK_NR] = {
@@ -266,6 +267,10 @@ static int use_state(struct machine *machine, struct save *save)
 		snprintf(save->why, sizeof(save->why), "%s", busy);
 		return -EBUSY;
 	}
+	/* Disks that branch go on in new overlays: what they had until now is nobody's to write to any more. */
+	r = branch_begin(NULL, save->why);
+	if (r)
+		return r;
 	info = make_info(machine);
 	r = info ? machine_state_save(machine, &state) : -ENOMEM;
 	if (r) {
@@ -284,6 +289,11 @@ static int use_state(struct machine *machine, struct save *save)
 		};
 		r = saved_write_file(&save->job, save->name, save->why);
 	}
+	/* A snapshot has them by now. */
+	if (r < 0)
+		branch_revert();
+	else
+		branch_commit(NULL, save->kind != TASK_SNAPSHOT);
 	json_decref(info);
 	state_buffer_free(&state);
 	return r < 0 ? r : 0;
@@ -291,8 +301,15 @@ static int use_state(struct machine *machine, struct save *save)
 
 static int do_task(struct machine *machine, struct save *save)
 {
+	const char *busy;
+
 	switch (save->kind) {
 	case TASK_ROLLBACK:
+		busy = busy_device(machine);
+		if (busy) {
+			snprintf(save->why, sizeof(save->why), "%s", busy);
+			return -EBUSY;
+		}
 		return tree_rollback(machine, save->tag, save->why);
 	case TASK_DELETE:
 		return tree_delete(machine, save->tag, save->why);

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The choice of a backend, and what backends have in common. */
+#include <errno.h>
 #include <string.h>
 
 #include "block.h"
+#include "branch.h"
+#include "../util.h"
 #include "../virtio/queue.h"
 
 static bool begins_with(const char *text, const char *with)
 {
 	return !strncmp(text, with, strlen(with));
+}
+
+static int no_branch(const char *what)
+{
+	report_error("disk: branch: %s does not branch", what);
+	return -EINVAL;
 }
 
 /**
@@ -28,8 +37,10 @@ int block_open(const struct block_options *options, struct block **out)
 		nbd.path += strlen("nbd:");
 	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
 		if (begins_with(nbd.path, schemes[i]))
-			return block_nbd_open(&nbd, out);
+			return options->branch ? no_branch("a server's image") : block_nbd_open(&nbd, out);
 	}
+	if (options->branch)
+		return options->read_only ? no_branch("what is read-only") : block_branch_open(options, out);
 	return block_file_open(options, out);
 }
 

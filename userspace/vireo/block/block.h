@@ -88,13 +88,14 @@ struct block_ops {
  * @read_only: no op but BLOCK_READ and BLOCK_FLUSH
  * @can_discard: BLOCK_DISCARD works
  * @can_zero: BLOCK_ZERO works, and is quicker than writing
+ * @branches: its contents go back, and fork, with the machine (branch.h)
  * @max_io: how many may attach; 0: as many as like
  */
 struct block {
 	const struct block_ops *ops;
 	uint64_t bytes;
 	uint32_t block_bytes, physical_bytes, optimal_bytes, discard_bytes;
-	bool read_only, can_discard, can_zero;
+	bool read_only, can_discard, can_zero, branches;
 	unsigned int max_io;
 };
 
@@ -108,11 +109,14 @@ struct block_io {
  * @path: file, block device, or address of an NBD server (nbd://..., nbd+unix://...)
  * @read_only: do not write, even if that were possible
  * @cache: see there
+ * @branch: directory for overlays that have what is written; NULL: it goes into the image
+ * @format: of the image, with @branch: raw or qcow2; NULL: raw
  */
 struct block_options {
 	const char *path;
 	bool read_only;
 	enum block_cache cache;
+	const char *branch, *format;
 };
 
 int block_open(const struct block_options *options, struct block **out);

@@ -16,6 +16,7 @@
 
 #include "holder.h"
 #include "tree.h"
+#include "../block/branch.h"
 #include "../control.h"
 #include "../machine.h"
 #include "../machine_state.h"
@@ -37,6 +38,7 @@ typedef uint64_t *page_set[MEMORY_PIECES];
  * @changed: pages that were written since @parent was like the machine; or, without one, since tracking began
  * @pages: how many
  * @holder: has the memory
+ * @disks: the images of those that branch
  * @on_path: see path_to()
  */
 struct node {
@@ -48,6 +50,7 @@ struct node {
 	page_set changed;
 	uint64_t pages;
 	struct holder holder;
+	struct branch_set disks;
 	bool on_path;
 };
 
@@ -182,6 +185,7 @@ static void free_node(struct node *node)
 {
 	set_free(node->changed);
 	state_buffer_free(&node->state);
+	branch_put(&node->disks);
 	free(node);
 }
 
@@ -320,6 +324,8 @@ static int fill_node(struct machine *machine, struct node *node, const json_t *i
  * @state: of machine_state_save(); taken over if all goes well
  * @why: FORK_WHY bytes for a sentence
  *
+ * Disks that branch have begun new overlays (branch_begin()); if all goes well, what they had is the snapshot's.
+ *
  * Return: 0, or a negative errno.
  */
 int tree_snapshot(struct machine *machine, const char *tag, const json_t *info, struct state_buffer *state, char *why)
@@ -345,6 +351,7 @@ int tree_snapshot(struct machine *machine, const char *tag, const json_t *info, 
 		return r;
 	}
 	*state = (struct state_buffer){ 0 };
+	branch_commit(&node->disks, false);
 	add_node(machine->tree, node);
 	return 0;
 }
@@ -488,7 +495,14 @@ int tree_rollback(struct machine *machine, const char *tag, char *why)
 	if (r)
 		snprintf(why, FORK_WHY, "the process that held the snapshot has ended");
 	if (!r)
+		r = branch_begin(&to->disks, why);
+	if (!r) {
 		r = go_back(machine, to, set, pages, why);
+		if (r)
+			branch_revert();
+		else
+			branch_commit(NULL, false);
+	}
 	if (!r) {
 		pthread_mutex_lock(&tree->lock);
 		tree->at = to;
@@ -593,6 +607,7 @@ pid_t tree_fork(struct machine *machine, const char *tag, const char *name, char
 	if (!node)
 		return -ENOENT;
 	snprintf(origin, sizeof(origin), "%s@%s", machine->name, tag);
+	branch_keep(&node->disks);
 	return holder_fork(&node->holder, name, origin, why);
 }
 

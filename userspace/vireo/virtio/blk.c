@@ -879,7 +879,7 @@ int blk_create(struct board *board, struct block *block, const struct blk_option
 }
 
 /**
- * blk_writable() - is there a disk that the guest may write to?
+ * blk_writable() - is there a disk that the guest may write to, and that does not branch?
  * @board: the board
  *
  * Return: the name of the first one; NULL: there is none.
@@ -891,7 +891,8 @@ const char *blk_writable(const struct board *board)
 	for (device = board->devices; device; device = device->next) {
 		const struct virtio_device *dev = container_of(device, struct virtio_device, device);
 
-		if (device->ops->state == &blk_state && !(dev->offered & F(RO)))
+		if (device->ops->state == &blk_state && !(dev->offered & F(RO)) &&
+		    !container_of(dev, struct blk, virtio)->block->branches)
 			return container_of(dev, struct blk, virtio)->name;
 	}
 	return NULL;
@@ -910,6 +911,8 @@ static int read_options(struct board *board, struct params *params, struct block
 	image->path = params_string(params, "path");
 	disk->serial = params_string(params, "serial");
 	disk->name = params_string(params, "name");
+	image->branch = params_string(params, "branch");
+	image->format = params_string(params, "format");
 	disk->discard = true;
 	r = params_bool(params, "readonly", &image->read_only);
 	if (!r)
@@ -924,6 +927,10 @@ static int read_options(struct board *board, struct params *params, struct block
 		return r;
 	if (!image->path) {
 		report_error("disk: which file, device or server? path is missing");
+		return -EINVAL;
+	}
+	if (image->format && (!image->branch || (strcmp(image->format, "raw") && strcmp(image->format, "qcow2")))) {
+		report_error("disk: format: raw or qcow2, with branch=DIRECTORY");
 		return -EINVAL;
 	}
 	if (disk->serial && strlen(disk->serial) > BLK_ID_BYTES) {
@@ -957,9 +964,11 @@ static int create(struct board *board, struct params *params)
 VIREO_DEVICE_OPTION(
 	.name = "disk",
 	.first = "path",
-	.argument = "PATH[,readonly][,cache=CACHE][,serial=TEXT][,queues=N][,discard=off][,name=NAME]",
+	.argument = "PATH[,readonly][,cache=CACHE][,serial=TEXT][,queues=N][,discard=off][,name=NAME]\n"
+		    "[,branch=DIRECTORY[,format=FORMAT]]",
 	.help = "a disk: a file, a block device, or an NBD server (nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH);\n"
-		"CACHE: writeback, none, writethrough",
+		"CACHE: writeback, none, writethrough; with branch, what is written goes to overlays in DIRECTORY, which fork and\n"
+		"go back with the machine, and the file stays what it is; FORMAT: raw, qcow2",
 	.multiple = true,
 	.create = create,
 );
