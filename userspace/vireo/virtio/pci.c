@@ -859,7 +859,10 @@ static void state_loaded(void *device)
 	struct virtio_device *dev = vp->dev;
 	unsigned int i;
 
+	for (i = 0; i < dev->nr_queues; i++)
+		virtq_stop(&dev->queue[i].vq);
 	/* What it remembers of a driver that has not been, in the state that it gets. Its own state comes after this. */
+	dev->features = 0;
 	if (dev->class->reset)
 		dev->class->reset(dev);
 	dev->features = vp->status & STATUS_FEATURES_OK ? vp->driver_features : 0;
@@ -868,7 +871,6 @@ static void state_loaded(void *device)
 			vp->avail[i], vp->used[i], vp->signalled[i], vp->signalled_valid[i],
 		};
 
-		virtq_stop(&dev->queue[i].vq);
 		if (vp->enabled[i] && !(vp->status & STATUS_NEEDS_RESET))
 			start_queue(vp, i, &at);
 	}
