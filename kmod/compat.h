@@ -170,4 +170,16 @@ static inline void vireo_shrinker_destroy(struct shrinker *shrinker)
 #include <asm/gsseg.h>
 #endif
 
+/* Attributes of the request that a dump answers; 6.6 moved them. */
+#include <net/genetlink.h>
+
+static inline struct nlattr **vireo_nl_dump_attrs(struct netlink_callback *cb)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	return genl_info_dump(cb)->attrs;
+#else
+	return genl_dumpit_info(cb)->attrs;
+#endif
+}
+
 #endif /* VIREO_COMPAT_H */

@@ -38,6 +38,9 @@ static inline unsigned int vireo_call(unsigned int cmd)
 /* Copy a structure back: no more than the user's own size, which it carries. */
 int vireo_copy_back(void __user *dst, void *src, size_t ksize, u32 user_size);
 
+/* VIREO_FEATURE_* of VIREO_GET_INFO. */
+u64 vireo_features(void);
+
 /* vm.c */
 int vireo_vm_create(const struct vireo_vm_config __user *arg);
 void vireo_vm_put(struct vireo_vm *vm);

@@ -39,6 +39,18 @@ static enum vireo_action vireo_exit_event_window(struct vireo_vcpu *vcpu)
 	return vcpu->irq_window_user ? VIREO_AGAIN : VIREO_RESUME;
 }
 
+/* An exit for memory that is not there; its handler may be called twice. */
+static void vireo_count_mmio(struct vireo_vcpu *vcpu)
+{
+	const u32 reason = vcpu->exit.reason;
+	const u64 exit = vcpu->counters.exits[reason] << 8 | reason;
+
+	if (vcpu->mmio_exit == exit)
+		return;
+	vcpu->mmio_exit = exit;
+	vcpu->counters.faults_mmio++;
+}
+
 /* What a fault of either kind comes to; @gpa: of the access, for the interpreter. */
 static enum vireo_action vireo_fault_action(struct vireo_vcpu *vcpu, enum vireo_fault fault, u64 gpa)
 {
@@ -71,6 +83,9 @@ static enum vireo_action vireo_exit_page_fault(struct vireo_vcpu *vcpu)
 	if (unlikely(vcpu->insn_retry))
 		return vireo_interpret(vcpu, vcpu->shadow.gpa);
 	fault = vireo_shadow_fault(vcpu, exit->exc.cr2, exit->exc.error, &vcpu->shadow.gpa);
+	/* Writes to the guest's tables are carried out in the same way. */
+	if (fault == VIREO_FAULT_MMIO && !vireo_vcpu_mem(vcpu, vcpu->shadow.gpa >> PAGE_SHIFT))
+		vireo_count_mmio(vcpu);
 	return vireo_fault_action(vcpu, fault, vcpu->shadow.gpa);
 }
 
@@ -367,6 +382,8 @@ enum vireo_action vireo_exit_memory(struct vireo_vcpu *vcpu)
 		       vireo_mmu_fault(vcpu, gpa, exit->mem.access);
 	if (likely(fault == VIREO_FAULT_FIXED))
 		return VIREO_RESUME;
+	if (fault == VIREO_FAULT_MMIO)
+		vireo_count_mmio(vcpu);
 	/* A page walk that leaves memory has no one instruction to interpret. */
 	return vireo_fault_action(vcpu, fault, exit->mem.in_walk ? VIREO_EMU_NO_GPA : gpa);
 }

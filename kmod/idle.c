@@ -19,6 +19,7 @@
 #include "core.h"
 #include "idle.h"
 #include "paravirt.h"
+#include "stats.h"
 
 /* Where a bound starts, and below which it is not worth it. */
 #define VIREO_POLL_FIRST_NS	10000U
@@ -58,16 +59,26 @@ static bool vireo_halt_poll(struct vireo_vcpu *vcpu)
 	return false;
 }
 
-void vireo_wait(struct vireo_vcpu *vcpu)
+static void vireo_sleep(struct vireo_vcpu *vcpu)
 {
-	if (vcpu->mp_state == VIREO_MP_HALTED && vireo_halt_poll(vcpu))
-		return;
 	vcpu->halt_slept = true;
 	rcuwait_wait_event(&vcpu->wait,
 			   READ_ONCE(vcpu->requests) || vireo_has_wakeup(vcpu) ||
 			   (read_thread_flags() & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
 						   _TIF_NOTIFY_RESUME)),
 			   TASK_INTERRUPTIBLE);
+}
+
+void vireo_wait(struct vireo_vcpu *vcpu)
+{
+	const bool timed = static_key_enabled(&vireo_timed);
+
+	if (timed)
+		vireo_times_wait(vcpu);
+	if (vcpu->mp_state != VIREO_MP_HALTED || !vireo_halt_poll(vcpu))
+		vireo_sleep(vcpu);
+	if (timed)
+		vireo_times_waited(vcpu);
 }
 
 void vireo_halt_ended(struct vireo_vcpu *vcpu)

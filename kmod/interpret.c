@@ -290,7 +290,7 @@ static noinline enum vireo_action vireo_interp_deliver(struct vireo_vcpu *vcpu)
 	interp->reload = true;
 	if (r == VIREO_EMU_OK || (r == VIREO_EMU_EXCEPTION && e->events & VIREO_EMU_EV_TASK)) {
 		vcpu->event_pending = false;
-		vcpu->counters.injected++;
+		vcpu->counters.injected[event.type & 7]++;
 		vireo_set_rip(vcpu, e->rip);
 		vireo_set_rflags(vcpu, e->rflags);
 		vcpu->dirty |= VIREO_REG_RSP;

@@ -12,6 +12,8 @@
 #include "core.h"
 #include "hardware.h"
 #include "mmu/mmu.h"
+#include "netlink/netlink.h"
+#include "stats.h"
 
 struct vireo_caps vireo_caps;
 
@@ -36,6 +38,10 @@ MODULE_PARM_DESC(apic_registers, "Let guests read their local APIC without an ex
 static bool virtual_irq = true;
 module_param(virtual_irq, bool, 0444);
 MODULE_PARM_DESC(virtual_irq, "Let the processor deliver interrupts to guests (default)");
+
+static bool stats = true;
+module_param(stats, bool, 0444);
+MODULE_PARM_DESC(stats, "Measure how long exits take, and where the time of vCPUs goes (default)");
 
 static char *track = "auto";
 module_param(track, charp, 0444);
@@ -81,6 +87,17 @@ int vireo_copy_back(void __user *dst, void *src, size_t ksize, u32 user_size)
 	return 0;
 }
 
+u64 vireo_features(void)
+{
+	u64 features = vireo_caps.features;
+
+	if (!vireo_caps.no_step)
+		features |= VIREO_FEATURE_HYBRID;
+	if (vireo_hw_shared())
+		features |= VIREO_FEATURE_SHARED_OWNER;
+	return features;
+}
+
 static int vireo_get_info(struct vireo_info __user *arg)
 {
 	struct vireo_info info;
@@ -96,11 +113,7 @@ static int vireo_get_info(struct vireo_info __user *arg)
 	info.abi = VIREO_ABI_VERSION;
 	info.vendor = vireo_caps.vendor;
 	info.phys_bits = vireo_caps.phys_bits;
-	info.features = vireo_caps.features;
-	if (!vireo_caps.no_step)
-		info.features |= VIREO_FEATURE_HYBRID;
-	if (vireo_hw_shared())
-		info.features |= VIREO_FEATURE_SHARED_OWNER;
+	info.features = vireo_features();
 	info.missing = vireo_caps.missing;
 	info.mitigations = vireo_caps.mitigations;
 	info.blocks = GENMASK_ULL(VIREO_BLOCK_NR - 1, VIREO_BLOCK_REGS);
@@ -212,6 +225,8 @@ static int __init vireo_init(void)
 	static_call_update(vireo_##name, backend->name);
 	VIREO_BACKEND_OPS(VIREO_UPDATE_CALL)
 
+	if (!stats)
+		static_branch_disable(&vireo_timed);
 	r = vireo_backend_setup();
 	if (r)
 		return r;
@@ -221,16 +236,21 @@ static int __init vireo_init(void)
 	r = vireo_cpuid_setup();
 	if (r)
 		goto mmu;
+	r = vireo_nl_setup();
+	if (r)
+		goto cpuid;
 	preempt_notifier_inc();
 	r = misc_register(&vireo_dev);
 	if (r)
-		goto cpuid;
+		goto netlink;
 
 	pr_info("%s, %s paging, %u-bit guest-physical addresses, features %#llx, mitigations %#llx\n",
 		backend->name, vireo_caps.nested_paging ? "nested" : "shadow", vireo_caps.phys_bits, vireo_caps.features, vireo_caps.mitigations);
 	return 0;
-cpuid:
+netlink:
 	preempt_notifier_dec();
+	vireo_nl_teardown();
+cpuid:
 	vireo_cpuid_teardown();
 mmu:
 	vireo_mmu_teardown();
@@ -244,6 +264,7 @@ static void __exit vireo_exit(void)
 {
 	misc_deregister(&vireo_dev);
 	preempt_notifier_dec();
+	vireo_nl_teardown();
 	vireo_cpuid_teardown();
 	vireo_mmu_teardown();
 	vireo_backend_teardown();

@@ -202,6 +202,7 @@ static u64 vireo_call_targets(u64 low, u64 high, u64 min, u32 width)
 static u64 vireo_call_send_ipi(struct vireo_vcpu *vcpu, const u64 *args, u32 width)
 {
 	u32 icr = args[3], mode = icr & APIC_MODE_MASK;
+	int taken;
 
 	/* Fixed, lowest priority and NMI; where to is said by the bitmap. */
 	if (args[3] >> 32 || (icr & (APIC_DEST_ALLBUT | APIC_DEST_LOGICAL)) ||
@@ -210,7 +211,9 @@ static u64 vireo_call_send_ipi(struct vireo_vcpu *vcpu, const u64 *args, u32 wid
 	/* A second bitmap that begins behind the last number. */
 	if (args[2] > U64_MAX - 2 * 64)
 		return 0;
-	return vireo_lapic_send_ipis(vcpu->vm, vireo_call_targets(args[0], args[1], args[2], width), icr);
+	taken = vireo_lapic_send_ipis(vcpu->vm, vireo_call_targets(args[0], args[1], args[2], width), icr);
+	vcpu->counters.ipis += taken;
+	return taken;
 }
 
 /* The vCPU of that number, which is the guest's choice; or NULL. */

@@ -28,6 +28,7 @@
 #include "mmu/ring.h"
 #include "paravirt.h"
 #include "pvclock.h"
+#include "stats.h"
 
 void vireo_kick(struct vireo_vcpu *vcpu)
 {
@@ -144,35 +145,57 @@ static enum vireo_action vireo_requests_fast(struct vireo_vcpu *vcpu)
 	return VIREO_RESUME;
 }
 
-/* Interrupts off, loaded, everything the guest needs is in the processor. */
-static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu)
+/* What comes before each entry.  VIREO_RESUME: the guest can be entered. */
+static __always_inline enum vireo_action vireo_before_entry(struct vireo_vcpu *vcpu)
 {
 	enum vireo_action action;
 
-	for (;;) {
-		if (unlikely(READ_ONCE(vcpu->requests))) {
-			action = vireo_requests_fast(vcpu);
-			if (action != VIREO_RESUME)
-				return action;
-		}
-		if (unlikely(read_thread_flags() & VIREO_TASK_WORK))
-			return VIREO_AGAIN;
-		if (unlikely(vcpu->event_pending)) {
-			vcpu->event_pending = false;
-			vcpu->counters.injected++;
-			vireo_backend_inject(vcpu);
-		}
+	if (unlikely(READ_ONCE(vcpu->requests))) {
+		action = vireo_requests_fast(vcpu);
+		if (action != VIREO_RESUME)
+			return action;
+	}
+	if (unlikely(read_thread_flags() & VIREO_TASK_WORK))
+		return VIREO_AGAIN;
+	if (unlikely(vcpu->event_pending)) {
+		vcpu->event_pending = false;
+		vcpu->counters.injected[vcpu->event.type & 7]++;
+		vireo_backend_inject(vcpu);
+	}
+	return VIREO_RESUME;
+}
 
+/* Interrupts off, loaded, everything the guest needs is in the processor.  Made twice: @timed or not. */
+static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu, const bool timed)
+{
+	enum vireo_action action;
+	u32 left = 0;
+
+	action = vireo_before_entry(vcpu);
+	if (action != VIREO_RESUME)
+		return action;
+	if (timed)
+		vireo_times_enter_again(vcpu);
+	for (;;) {
 		context_tracking_guest_enter();
 		vireo_backend_enter(vcpu);
 		context_tracking_guest_exit();
 
+		if (timed)
+			left = vireo_tsc_low();
 		vcpu->counters.exits[vcpu->exit.reason]++;
 
 		action = vireo_handle_exit(vcpu);
+		if (likely(action == VIREO_RESUME))
+			action = vireo_before_entry(vcpu);
 		if (action != VIREO_RESUME)
-			return action;
+			break;
+		if (timed)
+			vireo_times_enter(vcpu, left);
 	}
+	if (timed)
+		vireo_times_leave(vcpu, left);
+	return action;
 }
 
 /*
@@ -188,11 +211,15 @@ static noinline enum vireo_action vireo_run_once(struct vireo_vcpu *vcpu)
 	    vcpu->event_pending)
 		return VIREO_AGAIN;
 	vireo_backend_step(vcpu);
+	if (static_branch_likely(&vireo_timed))
+		vireo_times_enter_again(vcpu);
 
 	context_tracking_guest_enter();
 	vireo_backend_enter(vcpu);
 	context_tracking_guest_exit();
 
+	if (static_branch_likely(&vireo_timed))
+		vcpu->times.mark = rdtsc();
 	vcpu->counters.exits[vcpu->exit.reason]++;
 	action = vireo_handle_exit(vcpu);
 	return action == VIREO_RESUME ? VIREO_AGAIN : action;
@@ -350,7 +377,12 @@ static enum vireo_action vireo_run_outer(struct vireo_vcpu *vcpu)
 
 		vtime_account_guest_enter();
 		vireo_xcr0_enter(vcpu);
-		action = unlikely(vcpu->step) ? vireo_run_once(vcpu) : vireo_run_inner(vcpu);
+		if (unlikely(vcpu->step))
+			action = vireo_run_once(vcpu);
+		else if (static_branch_likely(&vireo_timed))
+			action = vireo_run_inner(vcpu, true);
+		else
+			action = vireo_run_inner(vcpu, false);
 		vireo_xcr0_leave(vcpu);
 		/* Whoever sees this mode sees what the exit left behind. */
 		smp_store_release(&vcpu->run_mode, VIREO_OUTSIDE);
@@ -498,6 +530,8 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 
 	if (unlikely(rcu_access_pointer(vcpu->thread) != task_pid(current)))
 		vireo_set_thread(vcpu);
+	if (static_branch_likely(&vireo_timed))
+		vireo_times_begin(vcpu);
 	vireo_vcpu_load(vcpu);
 	action = VIREO_RESUME;
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
@@ -533,5 +567,7 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 		vcpu->counters.exits[array_index_nospec(reason, VIREO_EXIT_REASON_NR)]++;
 	vireo_fill_run_page(vcpu);
 	vireo_vcpu_put(vcpu);
+	if (static_branch_likely(&vireo_timed))
+		vireo_times_end(vcpu);
 	return r;
 }

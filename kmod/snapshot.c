@@ -48,12 +48,14 @@ struct point_vcpu {
 
 /**
  * struct point_state - a VM
+ * @bytes: of all that
  * @clock: paravirtual clock, and when it was
  * @wall_clock_gpa: as in struct vireo_vm
  * @level_sent: likewise
  * @vcpu: by id
  */
 struct point_state {
+	u64 bytes;
 	struct vireo_pvclock_point clock;
 	u64 wall_clock_gpa;
 	unsigned long level_sent[4];
@@ -257,8 +259,11 @@ static struct vireo_point *point_find(struct vireo_vm *vm, u32 id)
 	return NULL;
 }
 
-static void point_free(struct vireo_point *point)
+static void point_free(struct vireo_vm *vm, struct vireo_point *point)
 {
+	const struct point_state *state = point->state;
+
+	atomic_long_sub(state->bytes, &vm->snapshot_bytes);
 	point_state_free(point->state);
 	kfree(point);
 }
@@ -278,7 +283,9 @@ static int point_take_state(struct vireo_vm *vm, struct point_state *state)
 		state->vcpu[i] = point_vcpu_alloc(vcpu);
 		if (!state->vcpu[i])
 			return -ENOMEM;
+		state->bytes += struct_size(state->vcpu[i], fpu, state->vcpu[i]->fpu_size);
 	}
+	state->bytes += sizeof(*state);
 	vireo_for_each_vcpu(i, vcpu, vm) {
 		vireo_vcpu_load(vcpu);
 		point_read(vcpu, state->vcpu[i]);
@@ -309,6 +316,7 @@ static int point_take(struct vireo_vm *vm, struct vireo_snapshot *arg)
 	r = vireo_rollback_begin(vm, point, arg->flags & VIREO_SNAPSHOT_VERIFY);
 	if (r)
 		goto free;
+	atomic_long_add(state->bytes, &vm->snapshot_bytes);
 	vm->nr_points++;
 	/* What state depends on stays as it is. */
 	vireo_for_each_vcpu(i, vcpu, vm)
@@ -351,7 +359,7 @@ static int point_back_memory(struct vireo_vm *vm, struct vireo_point *point, u64
 		if (r || newest == point)
 			break;
 		vireo_rollback_pop(vm);
-		point_free(newest);
+		point_free(vm, newest);
 		vm->nr_points--;
 		popped = true;
 	}
@@ -420,7 +428,7 @@ int vireo_snapshot_drop(struct vireo_vm *vm, const struct vireo_snapshot *arg)
 	r = vireo_rollback_drop(vm, point);
 	if (!r) {
 		vm->nr_points--;
-		point_free(point);
+		point_free(vm, point);
 	}
 	vcpus_unlock(vm, VIREO_MAX_VCPUS);
 	return r;
@@ -431,7 +439,7 @@ void vireo_snapshot_destroy(struct vireo_vm *vm)
 	struct vireo_point *point, *next;
 
 	list_for_each_entry_safe(point, next, &vm->points, list) {
-		vireo_rollback_free(point);
-		point_free(point);
+		vireo_rollback_free(vm, point);
+		point_free(vm, point);
 	}
 }

@@ -20,6 +20,7 @@
 #include "mmu/mmu.h"
 #include "mmu/ring.h"
 #include "paravirt.h"
+#include "stats.h"
 
 static_assert(sizeof(struct vireo_run) <= VIREO_RUN_SIZE);
 static_assert(VIREO_RUN_SIZE == PAGE_SIZE);
@@ -323,7 +324,7 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 {
 	const struct vireo_counters *c = &vcpu->counters;
 	struct vireo_stats stats;
-	u32 i, size;
+	u32 size;
 	int r;
 
 	static_assert(VIREO_EXIT_REASON_NR <= VIREO_STATS_EXITS);
@@ -335,10 +336,9 @@ static int vireo_vcpu_stats(struct vireo_vcpu *vcpu, struct vireo_stats __user *
 	size = stats.size;
 	memset(&stats, 0, sizeof(stats));
 	/* Each entry ends with one of these. */
-	for (i = 0; i < VIREO_EXIT_HARDWARE_NR; i++)
-		stats.entries += c->exits[i];
-	stats.injected = c->injected;
-	stats.faults = c->faults;
+	stats.entries = vireo_stats_exits(vcpu);
+	stats.injected = vireo_stats_injected(c);
+	stats.faults = vireo_stats_faults(c);
 	stats.flushes = c->flushes;
 	stats.user_exits = c->user_exits;
 	memcpy(stats.exits, c->exits, sizeof(c->exits));

@@ -22,10 +22,12 @@
 #include <linux/srcu.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 
 #include "../uapi/linux/vireo.h"
+#include "../uapi/linux/vireo_netlink.h"
 #include "emulate/emulate.h"
 
 #undef pr_fmt
@@ -193,9 +195,33 @@ enum vireo_insn_msr {
  * struct vireo_counters - what a vCPU counts; written by its own thread only
  */
 struct vireo_counters {
-	u64 injected, faults, flushes, user_exits, interpreted;
+	u64 injected[8];		/* by enum vireo_event_type */
+	u64 faults[VIREO_ACCESS_EXEC * 2];	/* by VIREO_ACCESS_READ, _WRITE, _EXEC */
+	u64 faults_tracked, faults_mmio, faults_guest;
+	u64 flushes, user_exits, interpreted, dirtied;
+	u64 ipis, timers;		/* sent; timers that were over when they were set */
 	u64 halts, halt_polls, halt_hits, yields, pv_flushes, pv_eois;
 	u64 exits[VIREO_EXIT_REASON_NR];
+};
+
+/**
+ * struct vireo_times - where a vCPU's time goes, in cycles of the TSC; see stats.h
+ *
+ * Written by its own thread only.
+ *
+ * @cycles: from exits to the next entry, by reason
+ * @histogram: the same: how many took how long
+ * @first: when VIREO_RUN was first called, 0: not yet
+ * @mark: when the last exit was, later by what has been user space and waiting since; not in the inner loop
+ * @away: when VIREO_RUN last returned
+ * @user: stopwatch of what is outside of VIREO_RUN
+ * @halted: stopwatch of waiting
+ */
+struct vireo_times {
+	u64 cycles[VIREO_EXIT_HARDWARE_NR];
+	u32 histogram[VIREO_EXIT_HARDWARE_NR][VIREO_NL_BUCKETS];
+	u64 first, mark, away;
+	u64 user, halted;
 };
 
 /**
@@ -344,6 +370,10 @@ struct vireo_vcpu {
 	} mmu_cache;
 	const struct vireo_mem *last_mem;	/* last region hit; valid while mem_gen matches */
 	u64 last_mem_gen;
+
+	u64 mmio_exit;			/* what faults_mmio was last counted for */
+	u32 ring_bytes;			/* of its rings; others read */
+	struct vireo_times times;
 };
 
 /**
@@ -397,6 +427,31 @@ struct vireo_mmu {
 };
 
 /**
+ * struct vireo_vm_cpu - counters of a VM for each of the host's CPUs
+ * @msis: MSIs that have come
+ * @dirtied: pages found dirty by somebody who does not know which vCPU it was
+ */
+struct vireo_vm_cpu {
+	u64 msis, dirtied;
+};
+
+/**
+ * struct vireo_nl_vm - what the netlink family has of a VM (kmod/netlink)
+ * @number: its own for ever, as good as: 2^32 other VMs come before another one has it
+ * @uid: effective user who made it
+ * @pid: process that made it
+ * @net: network namespace in which it was made, NULL: that is gone; under vireo_vms_lock
+ * @created: ns of CLOCK_BOOTTIME
+ */
+struct vireo_nl_vm {
+	u32 number;
+	kuid_t uid;
+	struct pid *pid;
+	struct net *net;
+	u64 created;
+};
+
+/**
  * struct vireo_vm - a virtual machine
  */
 struct vireo_vm {
@@ -432,6 +487,10 @@ struct vireo_vm {
 	struct list_head points;	/* newest first; changes under lock and all vCPUs' mutexes, either is enough to read */
 	u32 nr_points, last_point;
 	unsigned long level_sent[4];	/* vectors that VIREO_SEND_MSI sent for a level, no EOI since; anyone */
+
+	struct vireo_vm_cpu __percpu *cpu;	/* what is counted, but not by a vCPU's own thread */
+	atomic_long_t snapshot_bytes;	/* in copies of pages and state */
+	struct vireo_nl_vm nl;
 };
 
 /* ------------------------------------------------------------------ */
@@ -458,6 +517,7 @@ struct vireo_vm {
  * @dirty_log_allowed: it may be used for that; set before probe()
  * @dirty_bits: writes of guests are found by the dirty bits of their tables
  * @apic_allowed: VIREO_FEATURE_* of the local APIC that may be used; set before probe()
+ * @vcpu_bytes: memory of the backend's for a vCPU
  * @irq_careful: virtual interrupts can come too early (Bochs), see assist.c
  * @apic_page: the backend wants &vireo_vcpu.apic_page
  */
@@ -483,6 +543,7 @@ struct vireo_caps {
 	bool dirty_bits;
 	u64 apic_allowed;
 	u64 xcr0;
+	u32 vcpu_bytes;
 };
 extern struct vireo_caps vireo_caps;
 

@@ -16,6 +16,7 @@
 #include "mmu/mmu.h"
 #include "mmu/ring.h"
 #include "mmu/track.h"
+#include "netlink/netlink.h"
 #include "pvclock.h"
 #include "region.h"
 #include "snapshot.h"
@@ -28,10 +29,7 @@ static void vireo_vm_free(struct kref *ref)
 	struct vireo_vm *vm = container_of(ref, struct vireo_vm, ref);
 	u32 i;
 
-	mutex_lock(&vireo_vms_lock);
-	list_del(&vm->list);
-	mutex_unlock(&vireo_vms_lock);
-
+	vireo_nl_vm_remove(vm);
 	vireo_backend_vm_flush_free(vm);
 	/* While it is there, MMU notifiers look at the vCPUs. */
 	vireo_mmu_destroy(vm);
@@ -47,6 +45,7 @@ static void vireo_vm_free(struct kref *ref)
 	vireo_backend_vm_destroy(vm);
 	cleanup_srcu_struct(&vm->srcu);
 	mmdrop(vm->mm);
+	free_percpu(vm->cpu);
 	kvfree(vm);
 	vireo_hw_put();
 }
@@ -194,6 +193,7 @@ static int vireo_vm_send_msi(struct vireo_vm *vm, const void __user *arg)
 	/* Its EOI is the launcher's, also if an irqfd has the same vector. */
 	if ((msi.data & VIREO_MSI_LEVEL) && !test_bit(msi.data & 0xff, vm->level_sent))
 		set_bit(msi.data & 0xff, vm->level_sent);
+	this_cpu_inc(vm->cpu->msis);
 	return vireo_send_msi(vm, msi.address, msi.data);
 }
 
@@ -302,6 +302,11 @@ static struct vireo_vm *vireo_vm_new(const struct vireo_vm_config *config)
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
 
+	vm->cpu = alloc_percpu_gfp(struct vireo_vm_cpu, GFP_KERNEL_ACCOUNT);
+	if (!vm->cpu) {
+		kvfree(vm);
+		return ERR_PTR(-ENOMEM);
+	}
 	kref_init(&vm->ref);
 	mutex_init(&vm->lock);
 	rwlock_init(&vm->mmu.lock);
@@ -330,12 +335,13 @@ static struct vireo_vm *vireo_vm_new(const struct vireo_vm_config *config)
 	if (r)
 		goto regions;
 	vireo_pvclock_set(vm, 0);
-
-	mutex_lock(&vireo_vms_lock);
-	list_add(&vm->list, &vireo_vms);
-	mutex_unlock(&vireo_vms_lock);
+	r = vireo_nl_vm_add(vm);
+	if (r)
+		goto mmu;
 	return vm;
 
+mmu:
+	vireo_mmu_destroy(vm);
 regions:
 	vireo_regions_destroy(vm);
 backend:
@@ -346,6 +352,7 @@ srcu:
 	cleanup_srcu_struct(&vm->srcu);
 mm:
 	mmdrop(vm->mm);
+	free_percpu(vm->cpu);
 	kvfree(vm);
 	return ERR_PTR(r);
 }

@@ -250,7 +250,7 @@ void lapic_send_ipi(struct vireo_vcpu *vcpu, u32 low, u32 dest, bool wide)
 	switch (shorthand) {
 	case APIC_DEST_SELF:
 		if (mode <= LAPIC_LOWEST) {
-			lapic_accept_self(vcpu, vector);
+			vcpu->counters.ipis += lapic_accept_self(vcpu, vector);
 			return;
 		}
 		targets = BIT_ULL(vcpu->id);
@@ -271,7 +271,7 @@ void lapic_send_ipi(struct vireo_vcpu *vcpu, u32 low, u32 dest, bool wide)
 		break;
 	}
 	/* IPIs are edge-triggered whatever the trigger-mode bit says (SDM vol. 3, 11.6.1). */
-	lapic_deliver_all(vcpu->vm, targets, mode, vector, false);
+	vcpu->counters.ipis += lapic_deliver_all(vcpu->vm, targets, mode, vector, false);
 }
 
 int vireo_lapic_send_ipis(struct vireo_vm *vm, u64 targets, u32 icr)

@@ -62,6 +62,7 @@ struct irqfd {
 /* The message goes out; under the eventfd's lock. */
 static void irqfd_send(struct irqfd *e)
 {
+	this_cpu_inc(e->vm->cpu->msis);
 	if (e->resample) {
 		/*
 		 * Pairs with irqfd_ended(): either this sees that the EOI has been, or the signal of

@@ -489,7 +489,7 @@ static void lapic_write_register(struct vireo_vcpu *vcpu, u32 offset, u32 value)
 	case APIC_SELF_IPI:
 		if (value < LAPIC_FIRST_VECTOR)
 			lapic_error(vcpu, APIC_ESR_SENDILL);
-		lapic_accept_self(vcpu, value);
+		vcpu->counters.ipis += lapic_accept_self(vcpu, value);
 		break;
 	default:
 		/* The id cannot be changed, as on most processors (SDM vol. 3, 11.4.6). */
@@ -575,7 +575,7 @@ int vireo_lapic_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data)
 		dest = data >> 32;
 		if (dest == vcpu->id) {
 			l->icr = data;
-			lapic_accept_self(vcpu, data);
+			vcpu->counters.ipis += lapic_accept_self(vcpu, data);
 			return 0;
 		}
 		if (likely(dest < VIREO_MAX_VCPUS)) {
@@ -584,12 +584,12 @@ int vireo_lapic_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data)
 			/* Pairs with vireo_vcpu_create(): a whole vCPU, or none. */
 			target = smp_load_acquire(&vcpu->vm->vcpus[dest]);
 			if (target)
-				lapic_accept(target, data, false);
+				vcpu->counters.ipis += lapic_accept(target, data, false);
 			return 0;
 		}
 	}
 	if (index == X2APIC_MSR(APIC_SELF_IPI) && data >= LAPIC_FIRST_VECTOR && data <= 0xff) {
-		lapic_accept_self(vcpu, data);
+		vcpu->counters.ipis += lapic_accept_self(vcpu, data);
 		return 0;
 	}
 	return lapic_x2_write(vcpu, index, data);

@@ -119,6 +119,7 @@ struct lapic_logical {
  * @deadline: timer: the same on the host's TSC, or LAPIC_DEADLINE_*
  * @queued: timer: @timer is queued for host TSC @queued_at and its callback will read @deadline
  * @queued_at: timer: see @queued
+ * @fired: timer's callback: interrupts that it has made
  */
 struct vireo_lapic_state {
 	unsigned long irr[4];
@@ -157,6 +158,7 @@ struct vireo_lapic_state {
 	bool timer_running;
 	u32 initial, tdcr;
 	u64 period, interval, next, left;
+	u64 fired;
 
 	struct lapic_logical logical;
 };

@@ -66,6 +66,7 @@ static bool lapic_timer_fire(struct vireo_lapic_state *l)
 	}
 	if (lapic_set_irr(l, vector, false))
 		return true;
+	WRITE_ONCE(l->fired, l->fired + 1);
 	vireo_request(vcpu, VIREO_REQ_EVENT);
 	return false;
 }
@@ -244,7 +245,7 @@ void vireo_lapic_set_tsc_deadline(struct vireo_vcpu *vcpu, u64 value)
 
 		WRITE_ONCE(l->deadline, LAPIC_DEADLINE_NONE);
 		if (!(lvt & APIC_LVT_MASKED))
-			lapic_accept_self(vcpu, lvt);
+			vcpu->counters.timers += lapic_accept_self(vcpu, lvt);
 		return;
 	}
 	deadline = value - vcpu->tsc_offset;

@@ -166,10 +166,12 @@ static noinline int map_resident(struct vireo_vcpu *vcpu, const struct vireo_mem
 		 */
 		if (!try_cmpxchg64(e, &old, old | new))
 			return VIREO_FAULT_FIXED;
+		if (write && mem->track)
+			vcpu->counters.faults_tracked++;
 	} else {
 		return VIREO_FAULT_FIXED;
 	}
-	vcpu->counters.faults++;
+	vireo_count_fault(vcpu, access);
 
 	/* Where only rights were missing the neighbours were looked at when the page was mapped. */
 	if (level == 1 && !old)
@@ -245,7 +247,7 @@ static int map_odd(struct vireo_vcpu *vcpu, const struct vireo_odd *odd, void *d
 	if (try_cmpxchg64(e, &old, old | new)) {
 		if (!old)
 			atomic_long_inc(&mmu->pages[1]);
-		vcpu->counters.faults++;
+		vireo_count_fault(vcpu, odd->writable ? VIREO_ACCESS_WRITE : VIREO_ACCESS_READ);
 	}
 	r = VIREO_FAULT_FIXED;
 unlock:

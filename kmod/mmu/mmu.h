@@ -167,6 +167,12 @@ int vireo_mmu_load_root(struct vireo_vcpu *vcpu);
 /* Something was dropped: all TLBs; mmu->lock held for writing, interrupts on. */
 void vireo_mmu_flush_all(struct vireo_vm *vm);
 
+/* A fault has mapped something, or given more rights. */
+static __always_inline void vireo_count_fault(struct vireo_vcpu *vcpu, u32 access)
+{
+	vcpu->counters.faults[access & (VIREO_ACCESS_READ | VIREO_ACCESS_WRITE | VIREO_ACCESS_EXEC)]++;
+}
+
 /**
  * vireo_mmu_flush() - the guest has flushed its TLB, or changed what its translations depend on
  * @vcpu: loaded
@@ -242,6 +248,10 @@ void vireo_shadow_shrinker_destroy(void);
 
 /* Shadow pages that could be given back, spare ones included; no lock. */
 unsigned long vireo_shadow_pages(const struct vireo_vm *vm);
+
+/* Memory beside the tables that mmu.pages counts: of a VM, and of a region. */
+u64 vireo_shadow_bytes(const struct vireo_vm *vm);
+u64 vireo_shadow_frames_bytes(const struct vireo_mem *mem);
 
 /**
  * vireo_shadow_shrink() - give shadow pages back to the host

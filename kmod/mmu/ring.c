@@ -49,6 +49,11 @@ static bool ring_full(const struct vireo_ring *ring)
 	return ring_used(ring) > ring->nr - RING_SPARE;
 }
 
+static u32 ring_bytes(const struct vireo_ring *ring)
+{
+	return ring ? VIREO_RING_ENTRIES + ring->nr * sizeof(u64) : 0;
+}
+
 void vireo_quota_use(struct vireo_vcpu *vcpu, u32 pages)
 {
 	if (!vcpu->dirty_counted || !pages)
@@ -168,6 +173,7 @@ int vireo_ring_set(struct vireo_vcpu *vcpu, const struct vireo_ring_config *arg)
 	}
 	mutex_lock(&vm->lock);
 	vcpu->ring[arg->consumer] = ring;
+	vcpu->ring_bytes += ring_bytes(ring) - ring_bytes(old);
 	vireo_track_order(vm);
 	mutex_unlock(&vm->lock);
 	ring_free(old);

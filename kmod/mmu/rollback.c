@@ -58,6 +58,8 @@ static int rollback_keep_page(struct vireo_vm *vm, const struct vireo_mem *mem, 
 	old = xa_cmpxchg(&point->kept, gfn, NULL, copy, GFP_KERNEL_ACCOUNT);
 	if (old)
 		free_page((unsigned long)copy);
+	else
+		atomic_long_add(PAGE_SIZE, &vm->snapshot_bytes);
 	return xa_is_err(old) ? xa_err(old) : 0;
 }
 
@@ -150,20 +152,23 @@ static void rollback_thaw(struct vireo_vm *vm, struct vireo_point *point)
 /* ------------------------------------------------------------------ */
 /* Comparing                                                            */
 
-static void rollback_refs_free(struct vireo_point *point)
+static void rollback_refs_free(struct vireo_vm *vm, struct vireo_point *point)
 {
-	u64 nr;
+	u64 nr, pages = 0;
 	u32 i;
 
 	for (i = 0; i < point->nr_refs; i++) {
-		for (nr = 0; nr < point->refs[i].nr; nr++)
+		for (nr = 0; nr < point->refs[i].nr; nr++) {
+			pages += point->refs[i].pages[nr] != NULL;
 			free_page((unsigned long)point->refs[i].pages[nr]);
+		}
 		kvfree(point->refs[i].pages);
 	}
+	atomic_long_sub(pages * PAGE_SIZE, &vm->snapshot_bytes);
 	kvfree(point->refs);
 }
 
-static int rollback_ref(const struct vireo_mem *mem, struct vireo_ref *ref, void **page)
+static int rollback_ref(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_ref *ref, void **page)
 {
 	u64 nr;
 
@@ -181,6 +186,7 @@ static int rollback_ref(const struct vireo_mem *mem, struct vireo_ref *ref, void
 		if (memchr_inv(*page, 0, PAGE_SIZE)) {
 			ref->pages[nr] = *page;
 			*page = NULL;
+			atomic_long_add(PAGE_SIZE, &vm->snapshot_bytes);
 		}
 		cond_resched();
 	}
@@ -199,7 +205,7 @@ static int rollback_refs(struct vireo_vm *vm, struct vireo_point *point)
 		return -ENOMEM;
 	point->nr_refs = map->nr;
 	for (i = 0; !r && i < map->nr; i++)
-		r = rollback_ref(&map->mem[i], &point->refs[i], &page);
+		r = rollback_ref(vm, &map->mem[i], &point->refs[i], &page);
 	free_page((unsigned long)page);
 	return r;
 }
@@ -257,22 +263,24 @@ int vireo_rollback_verify(struct vireo_vm *vm, const struct vireo_point *point, 
 /* ------------------------------------------------------------------ */
 /* Life                                                                 */
 
-static void rollback_kept_free(struct vireo_point *point)
+static void rollback_kept_free(struct vireo_vm *vm, struct vireo_point *point)
 {
-	unsigned long gfn;
+	unsigned long gfn, pages = 0;
 	void *copy;
 
 	xa_for_each(&point->kept, gfn, copy) {
 		free_page((unsigned long)copy);
+		pages++;
 		cond_resched();
 	}
 	xa_destroy(&point->kept);
+	atomic_long_sub(pages * PAGE_SIZE, &vm->snapshot_bytes);
 }
 
-void vireo_rollback_free(struct vireo_point *point)
+void vireo_rollback_free(struct vireo_vm *vm, struct vireo_point *point)
 {
-	rollback_kept_free(point);
-	rollback_refs_free(point);
+	rollback_kept_free(vm, point);
+	rollback_refs_free(vm, point);
 }
 
 /* The map may be another after each call. */
@@ -336,7 +344,7 @@ int vireo_rollback_begin(struct vireo_vm *vm, struct vireo_point *point, bool ve
 	if (!r && !older)
 		r = rollback_start(vm);
 	if (r) {
-		rollback_refs_free(point);
+		rollback_refs_free(vm, point);
 		return r;
 	}
 	if (older) {
@@ -350,9 +358,9 @@ int vireo_rollback_begin(struct vireo_vm *vm, struct vireo_point *point, bool ve
 /*
  * @from's pages go to @to, which is older, unless it has them already; with what was written since if @written.
  */
-static int rollback_merge(struct vireo_point *from, struct vireo_point *to, bool written)
+static int rollback_merge(struct vireo_vm *vm, struct vireo_point *from, struct vireo_point *to, bool written)
 {
-	unsigned long gfn;
+	unsigned long gfn, pages = 0;
 	void *copy;
 
 	/* What needs memory comes first. */
@@ -362,15 +370,18 @@ static int rollback_merge(struct vireo_point *from, struct vireo_point *to, bool
 		cond_resched();
 	}
 	xa_for_each(&from->kept, gfn, copy) {
-		if (xa_load(&to->kept, gfn))
+		if (xa_load(&to->kept, gfn)) {
 			free_page((unsigned long)copy);
-		else
+			pages++;
+		} else {
 			xa_store(&to->kept, gfn, copy, GFP_KERNEL_ACCOUNT);
+		}
 		if (written && xa_get_mark(&from->kept, gfn, ROLLBACK_WRITTEN))
 			xa_set_mark(&to->kept, gfn, ROLLBACK_WRITTEN);
 		cond_resched();
 	}
 	xa_destroy(&from->kept);
+	atomic_long_sub(pages * PAGE_SIZE, &vm->snapshot_bytes);
 	return 0;
 undo:
 	xa_for_each(&from->kept, gfn, copy)
@@ -384,21 +395,21 @@ int vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point)
 	int r;
 
 	if (list_is_last(&point->list, &vm->points)) {
-		rollback_kept_free(point);
+		rollback_kept_free(vm, point);
 		list_del(&point->list);
 		if (newest)
 			rollback_stop(vm);
 	} else {
 		struct vireo_point *older = list_next_entry(point, list);
 
-		r = rollback_merge(point, older, !newest);
+		r = rollback_merge(vm, point, older, !newest);
 		if (r)
 			return r;
 		list_del(&point->list);
 		if (newest)
 			rollback_thaw(vm, older);
 	}
-	rollback_refs_free(point);
+	rollback_refs_free(vm, point);
 	return 0;
 }
 
@@ -500,7 +511,7 @@ void vireo_rollback_pop(struct vireo_vm *vm)
 
 	list_del(&point->list);
 	rollback_thaw(vm, vireo_point_newest(vm));
-	vireo_rollback_free(point);
+	vireo_rollback_free(vm, point);
 }
 
 void vireo_rollback_end(struct vireo_vm *vm, bool popped)

@@ -85,7 +85,7 @@ int vireo_rollback_verify(struct vireo_vm *vm, const struct vireo_point *point, 
 int vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point);
 
 /* The VM goes, nobody uses it any more. */
-void vireo_rollback_free(struct vireo_point *point);
+void vireo_rollback_free(struct vireo_vm *vm, struct vireo_point *point);
 
 /**
  * vireo_rollback_keep() - keep pages for the newest snapshot before they are written

@@ -508,6 +508,15 @@ unsigned long vireo_shadow_pages(const struct vireo_vm *vm)
 	return READ_ONCE(s->nr) + READ_ONCE(s->nr_spare);
 }
 
+u64 vireo_shadow_bytes(const struct vireo_vm *vm)
+{
+	const struct vireo_shadow *s = vm->mmu.shadow;
+	const u64 unused = READ_ONCE(s->nr_limbo) + READ_ONCE(s->nr_spare);
+
+	return sizeof(*s) + READ_ONCE(s->capacity) * sizeof(*s->by_id) +
+	       ((READ_ONCE(s->nr) + unused) << (PAGE_SHIFT + SHADOW_PAGE_ORDER)) + (unused << PAGE_SHIFT);
+}
+
 unsigned long vireo_shadow_shrink(struct vireo_vm *vm, unsigned long nr)
 {
 	struct vireo_shadow *s = vm->mmu.shadow;
@@ -743,6 +752,23 @@ void vireo_shadow_destroy(struct vireo_vm *vm)
 	vm->mmu.shadow = NULL;
 }
 
+static u64 frames_nr(const struct vireo_mem *mem, int level)
+{
+	const unsigned int shift = TDP_INDEX_BITS * (level - 1);
+
+	return ((mem->gfn + mem->pages - 1) >> shift) - (mem->gfn >> shift) + 1;
+}
+
+u64 vireo_shadow_frames_bytes(const struct vireo_mem *mem)
+{
+	u64 nr = 0;
+	int level;
+
+	for (level = 1; level <= TDP_MAX_LEVEL; level++)
+		nr += frames_nr(mem, level);
+	return nr * sizeof(struct shadow_frame);
+}
+
 int vireo_shadow_add_region(struct vireo_vm *vm, struct vireo_mem *mem)
 {
 	const struct vireo_mem_map *map = vireo_mem_map(vm);
@@ -759,8 +785,7 @@ int vireo_shadow_add_region(struct vireo_vm *vm, struct vireo_mem *mem)
 	if (shadow_resize(vm, frames))
 		return -ENOMEM;
 	for (level = 1; level <= TDP_MAX_LEVEL; level++) {
-		unsigned int shift = TDP_INDEX_BITS * (level - 1);
-		u64 nr = ((mem->gfn + mem->pages - 1) >> shift) - (mem->gfn >> shift) + 1;
+		u64 nr = frames_nr(mem, level);
 
 		mem->frames[level - 1] = kvcalloc(nr, sizeof(struct shadow_frame),
 						  GFP_KERNEL_ACCOUNT);

@@ -352,7 +352,7 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 		vireo_track_mark(vcpu, f->mem, f->gfn);
 	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
 			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
-	vcpu->counters.faults++;
+	vireo_count_fault(vcpu, f->access);
 	return VIREO_FAULT_FIXED;
 }
 
@@ -443,7 +443,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 				       ~((tdp_pages(level) << PAGE_SHIFT) - 1)) | flags))
 		return MAP_EXCLUSIVE;
 	sp->old = false;
-	vcpu->counters.faults++;
+	vireo_count_fault(vcpu, f->access);
 	if (level == 1)
 		fault_around(vcpu, f, sp);
 	return VIREO_FAULT_FIXED;
@@ -570,6 +570,7 @@ enum vireo_fault vireo_shadow_fault(struct vireo_vcpu *vcpu, u64 gva, u32 error,
 			r = vireo_walk_path(vcpu, mode, gva, f.access, fast, &f.walk, f.entries);
 			if (r == -EFAULT) {
 				vireo_queue_page_fault(vcpu, gva, f.walk.error);
+				vcpu->counters.faults_guest++;
 				return VIREO_FAULT_FIXED;
 			}
 			if (r == -EAGAIN)

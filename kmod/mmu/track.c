@@ -45,21 +45,23 @@ static void dirty_free(struct vireo_dirty *dirty)
 		kvfree_rcu(dirty, rcu);
 }
 
-/* Pages of one word. */
-static __always_inline void track_mark(const struct vireo_track *track, u64 word, unsigned long bits,
-					 const unsigned int nr)
+/* Pages of one word.  Return: how many of them somebody has not heard of. */
+static __always_inline unsigned int track_mark(const struct vireo_track *track, u64 word, unsigned long bits,
+					       const unsigned int nr)
 {
+	unsigned long any = 0;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		if (track->by[i])
-			dirty_mark(track->by[i], word, bits, false);
+			any |= dirty_mark(track->by[i], word, bits, false);
 	}
+	return hweight_long(any);
 }
 
 /* The same for a vCPU with rings or a quota, which are told of what was not marked before. */
-static noinline void track_mark_watched(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 word,
-					unsigned long bits)
+static noinline unsigned int track_mark_watched(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 word,
+						unsigned long bits)
 {
 	unsigned long new, any = 0;
 	unsigned int i;
@@ -72,18 +74,19 @@ static noinline void track_mark_watched(struct vireo_vcpu *vcpu, const struct vi
 			vireo_ring_push(vcpu, i, mem->slot, word * BITS_PER_LONG, new);
 		any |= new;
 	}
-	if (mem->track->by[VIREO_TRACK_SNAPSHOT])
-		dirty_mark(mem->track->by[VIREO_TRACK_SNAPSHOT], word, bits, false);
 	vireo_quota_use(vcpu, hweight_long(any));
+	if (mem->track->by[VIREO_TRACK_SNAPSHOT])
+		any |= dirty_mark(mem->track->by[VIREO_TRACK_SNAPSHOT], word, bits, false);
+	return hweight_long(any);
 }
 
 static __always_inline void track_mark_by(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 word,
 					  unsigned long bits)
 {
 	if (unlikely(vcpu->dirty_watched))
-		track_mark_watched(vcpu, mem, word, bits);
+		vcpu->counters.dirtied += track_mark_watched(vcpu, mem, word, bits);
 	else
-		track_mark(mem->track, word, bits, VIREO_TRACK_NR);
+		vcpu->counters.dirtied += track_mark(mem->track, word, bits, VIREO_TRACK_NR);
 }
 
 void __vireo_track_mark(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u64 page)
@@ -93,7 +96,7 @@ void __vireo_track_mark(struct vireo_vcpu *vcpu, const struct vireo_mem *mem, u6
 
 void vireo_track_word(const struct vireo_track *track, u64 word, unsigned long bits)
 {
-	track_mark(track, word, bits, VIREO_TRACK_CONSUMERS);
+	this_cpu_add(track->vm->cpu->dirtied, track_mark(track, word, bits, VIREO_TRACK_CONSUMERS));
 }
 
 void __vireo_track_gpa(const struct vireo_mem *mem, u64 gpa, size_t len)
@@ -237,6 +240,7 @@ int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 cons
 		if (vireo_track_by_bits(&vm->mmu, mem))
 			vireo_track_protect(vm, mem, false, true);
 	}
+	track->vm = vm;
 	track->by[consumer] = dirty_alloc(mem->pages);
 	r = track->by[consumer] ? vireo_region_track(vm, mem, track, false) : -ENOMEM;
 	if (r) {

@@ -18,10 +18,12 @@ struct vireo_dirty;
 /**
  * struct vireo_track - who follows a region; as immutable as the map that points to it
  * @rcu: as the map's
+ * @vm: whose region it is
  * @by: a consumer's pages, NULL: it does not follow
  */
 struct vireo_track {
 	struct rcu_head rcu;
+	struct vireo_vm *vm;
 	struct vireo_dirty *by[VIREO_TRACK_NR];
 };
 

@@ -103,6 +103,7 @@ static void svm_fill_caps(struct vireo_caps *caps)
 		caps->phys_bits = min_t(u8, caps->phys_bits, 48);
 	caps->nested_ad = true;
 	caps->exec_only = false;
+	caps->vcpu_bytes = sizeof(struct svm_vcpu) + (1 + SVM_MSRPM_PAGES) * PAGE_SIZE;
 	caps->has_rdtscp = svm_caps.rdtscp;
 	/* Needs no consent of the VMCB's. */
 	caps->has_invpcid = boot_cpu_has(X86_FEATURE_INVPCID);

@@ -326,6 +326,7 @@ int vmx_probe(struct vireo_caps *caps, bool nested_paging)
 	caps->irq_careful = vmx_caps.vectoring_stale;
 
 	vmx_features(&vmx_caps, caps);
+	caps->vcpu_bytes = sizeof(struct vmx_vcpu) + (caps->dirty_log ? 3 : 2) * PAGE_SIZE;
 	caps->mitigations = vmx_mitigations();
 	caps->phys_bits = cpuid_eax(0x80000000) >= 0x80000008 ? cpuid_eax(0x80000008) & 0xff : 36;
 	/* AMX needs state on demand, PKU and MPX are not offered to guests. */

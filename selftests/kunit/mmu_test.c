@@ -11,6 +11,7 @@
 #include <linux/random.h>
 
 #include "../../kmod/mmu/track.h"
+#include "../../kmod/stats.h"
 #include "test_vm.h"
 
 static const struct vireo_caps mmu_caps[] = {
@@ -397,12 +398,12 @@ static void mmu_fault_test(struct kunit *test)
 	entry = test_tdp_find(mmu, GPA >> 12, &level);
 	KUNIT_EXPECT_EQ(test, entry, t->format.leaf | ad | TDP_WRITE | host_pa(test, a));
 	KUNIT_EXPECT_NE(test, entry & TDP_ADDRESS, pa);
-	KUNIT_EXPECT_EQ(test, t->vcpu.counters.faults, 2);
+	KUNIT_EXPECT_EQ(test, vireo_stats_faults(&t->vcpu.counters), 2);
 
 	/* A spurious fault changes nothing. */
 	KUNIT_EXPECT_EQ(test, fault_fast(t, GPA, W), VIREO_FAULT_FIXED);
 	KUNIT_EXPECT_EQ(test, fault_fast(t, GPA, X), VIREO_FAULT_FIXED);
-	KUNIT_EXPECT_EQ(test, t->vcpu.counters.faults, 2);
+	KUNIT_EXPECT_EQ(test, vireo_stats_faults(&t->vcpu.counters), 2);
 
 	/* Resident pages of the window come together: 17 to 20 of 16 to 31 are not resident. */
 	for (i = 16; i < 40; i++) {
@@ -420,7 +421,7 @@ static void mmu_fault_test(struct kunit *test)
 				    host_pa(test, a + i * PAGE_SIZE), "page %d", i);
 	}
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&mmu->pages[1]), 1 + 12);
-	KUNIT_EXPECT_EQ(test, t->vcpu.counters.faults, 3);
+	KUNIT_EXPECT_EQ(test, vireo_stats_faults(&t->vcpu.counters), 3);
 	test_tdp_check_counts(test, mmu);
 
 	/* The host takes some back. */

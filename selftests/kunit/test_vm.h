@@ -40,6 +40,8 @@ static inline int test_vm_create(struct kunit *test, struct test_vm **result,
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	vm = &t->vm;
 	t->caps = *caps;
+	vm->cpu = alloc_percpu(struct vireo_vm_cpu);
+	KUNIT_ASSERT_NOT_NULL(test, vm->cpu);
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->points);
 	rwlock_init(&vm->mmu.lock);
@@ -68,6 +70,7 @@ static inline void test_vm_destroy(struct test_vm *t)
 	vireo_mmu_vcpu_destroy(&t->vcpu);
 	vireo_regions_destroy(vm);
 	cleanup_srcu_struct(&vm->srcu);
+	free_percpu(vm->cpu);
 	free_page((unsigned long)t->vcpu.run);
 	kvfree(t);
 }

@@ -40,7 +40,8 @@
  * @VIREO_NL_CMD_GET_INFO: do: of the module: versions, features, parameters
  * @VIREO_NL_CMD_GET_VM: do with _VM, or dump: a VM, its state and its totals
  * @VIREO_NL_CMD_GET_VCPU: do with _VM and _VCPU, or dump, with _VM of one VM: a vCPU and its counters, without histograms
- * @VIREO_NL_CMD_GET_STATS: dump with _VM: a message for each vCPU, with exits by reason and their histograms
+ * @VIREO_NL_CMD_GET_STATS: dump with _VM: a message for each vCPU, as of VIREO_NL_CMD_GET_VCPU with exits by reason and their
+ *	histograms. -ENOENT at its end: the VM went in between
  * @VIREO_NL_CMD_SET_THRESHOLDS: do with _VM and _THRESHOLDS
  * @VIREO_NL_CMD_LIFE: event, group "lifecycle"
  * @VIREO_NL_CMD_PHASE: event, group "phases"
@@ -242,11 +243,11 @@ enum vireo_nl_exit {
  * enum vireo_nl_counter - since a vCPU was made; each u64
  * @VIREO_NL_COUNTER_ENTRIES: guest entries
  * @VIREO_NL_COUNTER_USER_EXITS: returns to user space
- * @VIREO_NL_COUNTER_FAULTS_READ: page faults by reads that mapped something
- * @VIREO_NL_COUNTER_FAULTS_WRITE: ... by writes
+ * @VIREO_NL_COUNTER_FAULTS_READ: page faults by reads that mapped something, or gave more rights
  * @VIREO_NL_COUNTER_FAULTS_FETCH: ... by instruction fetches
- * @VIREO_NL_COUNTER_FAULTS_TRACKED: writes to a page that was write-protected for dirty tracking only
- * @VIREO_NL_COUNTER_FAULTS_MMIO: accesses to memory that no region covers
+ * @VIREO_NL_COUNTER_FAULTS_WRITE: ... by writes
+ * @VIREO_NL_COUNTER_FAULTS_TRACKED: those of them, with nested tables, that found the page mapped, in a region that is followed
+ * @VIREO_NL_COUNTER_FAULTS_MMIO: exits for accesses to memory that no region covers, or that a region does not allow
  * @VIREO_NL_COUNTER_FAULTS_GUEST: page faults of the guest's own tables, given to it (shadow paging)
  * @VIREO_NL_COUNTER_INJECTED_IRQ: interrupts given to the guest at an entry
  * @VIREO_NL_COUNTER_INJECTED_NMI: NMIs, likewise
@@ -262,10 +263,11 @@ enum vireo_nl_exit {
  * @VIREO_NL_COUNTER_PV_EOIS: interrupts that the guest has ended without an exit
  * @VIREO_NL_COUNTER_YIELDS: times that its spinning guest has given its CPU to another vCPU
  * @VIREO_NL_COUNTER_INTERPRETED: instructions interpreted one after another
- * @VIREO_NL_COUNTER_DIRTIED: pages that it made dirty, of tracked regions, as far as the mechanism tells by whom
+ * @VIREO_NL_COUNTER_DIRTIED: pages that it made dirty, of regions that somebody follows, or a snapshot; found by faults or the
+ *	processor's log. With dirty bits nobody knows by whom: VIREO_NL_MEMORY_DIRTIED has them
  * @VIREO_NL_COUNTER_CYCLES_KERNEL: TSC cycles in the kernel between exits and entries
  * @VIREO_NL_COUNTER_CYCLES_USER: ... outside VIREO_RUN since the first one
- * @VIREO_NL_COUNTER_CYCLES_HALTED: ... waiting in HLT
+ * @VIREO_NL_COUNTER_CYCLES_HALTED: ... waiting in HLT, or for a SIPI
  * @VIREO_NL_COUNTER_CYCLES_ALL: ... since the first VIREO_RUN; what the three others leave of it is the guest's, and of
  *	the kernel's work that is not done yet, so it can be a little less the next time
  */
@@ -313,11 +315,12 @@ enum vireo_nl_counter {
  * @VIREO_NL_MEMORY_MAPPED_4K: mappings of 4 KiB in the tables
  * @VIREO_NL_MEMORY_MAPPED_2M: ... of 2 MiB
  * @VIREO_NL_MEMORY_MAPPED_1G: ... of 1 GiB
- * @VIREO_NL_MEMORY_TABLES: bytes of the module's memory in page tables
+ * @VIREO_NL_MEMORY_TABLES: bytes of the module's memory in page tables, and in what belongs to shadow tables
  * @VIREO_NL_MEMORY_TRACKING: ... in bitmaps and rings of dirty tracking
  * @VIREO_NL_MEMORY_SNAPSHOTS: ... in copies of pages and state for snapshots
  * @VIREO_NL_MEMORY_VCPUS: ... in vCPUs
- * @VIREO_NL_MEMORY_DIRTIED: pages that became dirty since creation, in tracked regions, each as often as it was found dirty
+ * @VIREO_NL_MEMORY_DIRTIED: pages that became dirty since creation, in regions that somebody follows, each as often as it was found
+ *	dirty after it had been clean
  */
 enum vireo_nl_memory {
 	/* private: */
