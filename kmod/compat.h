@@ -182,4 +182,25 @@ static inline struct nlattr **vireo_nl_dump_attrs(struct netlink_callback *cb)
 #endif
 }
 
+/*
+ * 6.8 has a filter for who gets a multicast. Without, all who have joined do: then only they may who may see everything.
+ * Takes @skb.
+ */
+static inline void vireo_nl_multicast(const struct genl_family *family, struct net *net, struct sk_buff *skb,
+				      unsigned int group,
+				      int (*filter)(struct sock *sk, struct sk_buff *skb, void *data), void *data)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	genlmsg_multicast_netns_filtered(family, net, skb, 0, group, GFP_KERNEL, filter, data);
+#else
+	genlmsg_multicast_netns(family, net, skb, 0, group, GFP_KERNEL);
+#endif
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define VIREO_NL_GROUP_FLAGS 0
+#else
+#define VIREO_NL_GROUP_FLAGS GENL_MCAST_CAP_NET_ADMIN
+#endif
+
 #endif /* VIREO_COMPAT_H */

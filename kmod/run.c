@@ -26,6 +26,7 @@
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "mmu/ring.h"
+#include "netlink/netlink.h"
 #include "paravirt.h"
 #include "pvclock.h"
 #include "stats.h"
@@ -528,8 +529,12 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 		return -EINTR;
 	}
 
-	if (unlikely(rcu_access_pointer(vcpu->thread) != task_pid(current)))
+	if (unlikely(rcu_access_pointer(vcpu->thread) != task_pid(current))) {
 		vireo_set_thread(vcpu);
+		vireo_nl_started(vcpu);
+	}
+	if (unlikely(vcpu->was_shut))
+		vireo_nl_revived(vcpu);
 	if (static_branch_likely(&vireo_timed))
 		vireo_times_begin(vcpu);
 	vireo_vcpu_load(vcpu);
@@ -565,6 +570,8 @@ int vireo_vcpu_run(struct vireo_vcpu *vcpu)
 	reason = READ_ONCE(run->exit_reason);
 	if (!r && reason >= VIREO_EXIT_HARDWARE_NR && reason < VIREO_EXIT_REASON_NR)
 		vcpu->counters.exits[array_index_nospec(reason, VIREO_EXIT_REASON_NR)]++;
+	if (unlikely(vcpu->mp_state == VIREO_MP_SHUTDOWN))
+		vireo_nl_shut(vcpu);
 	vireo_fill_run_page(vcpu);
 	vireo_vcpu_put(vcpu);
 	if (static_branch_likely(&vireo_timed))

@@ -23,6 +23,7 @@
 #include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 
@@ -37,6 +38,7 @@ struct vireo_vm;
 struct vireo_vcpu;
 struct vireo_interp;
 struct vireo_lapic_state;
+struct vireo_nl_watch;
 
 /* Names of GPR numbers: the hardware encoding. */
 enum {
@@ -288,6 +290,7 @@ struct vireo_vcpu {
 	u32 halt_poll_ns;		/* own bound, see idle.c */
 	bool loaded;			/* vcpu_load() done on @cpu, preempt-protected */
 	bool has_run;
+	bool was_shut;			/* it was told that the vCPU is shut down; own thread */
 
 	struct vireo_shadow_vcpu shadow;
 
@@ -440,8 +443,14 @@ struct vireo_vm_cpu {
  * @number: its own for ever, as good as: 2^32 other VMs come before another one has it
  * @uid: effective user who made it
  * @pid: process that made it
- * @net: network namespace in which it was made, NULL: that is gone; under vireo_vms_lock
+ * @net: network namespace in which it was made, NULL: that is gone; under vireo_vms_lock and @lock, either is enough to read
  * @created: ns of CLOCK_BOOTTIME
+ * @lock: order of events; inside of vireo_vms_lock and of the VM's own locks
+ * @seq: number of the last event; under @lock, others read
+ * @state: &enum vireo_nl_state, but for what @dead of the VM says; likewise
+ * @started: it was told that a vCPU runs; under @lock
+ * @death: tells that it is dead
+ * @watch: over thresholds, NULL: there are none; under vireo_vms_lock
  */
 struct vireo_nl_vm {
 	u32 number;
@@ -449,6 +458,12 @@ struct vireo_nl_vm {
 	struct pid *pid;
 	struct net *net;
 	u64 created;
+	struct mutex lock;
+	u64 seq;
+	u32 state;
+	bool started;
+	struct work_struct death;
+	struct vireo_nl_watch *watch;
 };
 
 /**

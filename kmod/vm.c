@@ -46,6 +46,7 @@ static void vireo_vm_free(struct kref *ref)
 	cleanup_srcu_struct(&vm->srcu);
 	mmdrop(vm->mm);
 	free_percpu(vm->cpu);
+	vireo_nl_vm_free(vm);
 	kvfree(vm);
 	vireo_hw_put();
 }
@@ -66,6 +67,7 @@ void vireo_vm_kill(struct vireo_vm *vm, const char *why)
 	pr_err("VM %s (%d) is dead: %s\n", vm->name, task_tgid_nr(current), why);
 	vireo_for_each_vcpu(i, vcpu, vm)
 		vireo_request(vcpu, VIREO_REQ_DEAD);
+	vireo_nl_dead(vm);
 }
 
 struct vireo_vcpu *vireo_vcpu_by_id(struct vireo_vm *vm, u32 id)
@@ -143,6 +145,7 @@ static int vireo_vm_mark_dirty(struct vireo_vm *vm, const void __user *arg)
 
 static int vireo_vm_snapshot(struct vireo_vm *vm, unsigned int call, void __user *arg)
 {
+	enum vireo_nl_operation kind = VIREO_NL_OP_DROP;
 	struct vireo_snapshot snapshot;
 	int r, copied;
 
@@ -152,9 +155,11 @@ static int vireo_vm_snapshot(struct vireo_vm *vm, unsigned int call, void __user
 	mutex_lock(&vm->lock);
 	switch (call) {
 	case VIREO_CALL(VIREO_SNAPSHOT):
+		kind = VIREO_NL_OP_SNAPSHOT;
 		r = vireo_snapshot_take(vm, &snapshot);
 		break;
 	case VIREO_CALL(VIREO_ROLLBACK):
+		kind = VIREO_NL_OP_ROLLBACK;
 		r = vireo_snapshot_back(vm, &snapshot);
 		break;
 	default:
@@ -162,6 +167,7 @@ static int vireo_vm_snapshot(struct vireo_vm *vm, unsigned int call, void __user
 		break;
 	}
 	mutex_unlock(&vm->lock);
+	vireo_nl_point(vm, kind, r, kind == VIREO_NL_OP_ROLLBACK && !r ? snapshot.pages : 0);
 	if (r && r != -EIO && r != -EFAULT)
 		return r;
 	copied = vireo_copy_back(arg, &snapshot, sizeof(snapshot), snapshot.size);
@@ -225,6 +231,15 @@ static int vireo_vm_irqfd(struct vireo_vm *vm, const void __user *arg)
 	return r;
 }
 
+static int vireo_vm_report(struct vireo_vm *vm, const void __user *arg)
+{
+	struct vireo_report report;
+	int r;
+
+	r = vireo_copy_struct(&report, sizeof(report), arg, sizeof(report));
+	return r ?: vireo_nl_report(vm, &report);
+}
+
 static int vireo_vm_check(struct vireo_vm *vm, void __user *arg)
 {
 	struct vireo_check check;
@@ -280,6 +295,8 @@ static long vireo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long da
 	case VIREO_CALL(VIREO_ROLLBACK):
 	case VIREO_CALL(VIREO_DROP_SNAPSHOT):
 		return vireo_vm_snapshot(vm, vireo_call(cmd), arg);
+	case VIREO_CALL(VIREO_REPORT):
+		return vireo_vm_report(vm, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -44,6 +44,8 @@ static int put_memory(struct sk_buff *skb, struct vireo_vm *vm)
 int vireo_nl_put_vm(struct sk_buff *skb, struct vireo_vm *vm, const struct vireo_nl_viewer *viewer)
 {
 	u64 values[VIREO_NL_COUNTER_MAX + 1] = {};
+	/* First: what else is said is not older. */
+	const u64 seq = smp_load_acquire(&vm->nl.seq);
 	struct vireo_vcpu *vcpu;
 	u32 i, nr = 0;
 
@@ -56,9 +58,11 @@ int vireo_nl_put_vm(struct sk_buff *skb, struct vireo_vm *vm, const struct vireo
 	    nla_put_string(skb, VIREO_NL_A_NAME, vm->name) ||
 	    nla_put_u32(skb, VIREO_NL_A_UID, from_kuid_munged(viewer->user_ns, vm->nl.uid)) ||
 	    nla_put_u32(skb, VIREO_NL_A_PID, pid_nr_ns(vm->nl.pid, viewer->pid_ns)) ||
+	    nla_put_u32(skb, VIREO_NL_A_STATE, vireo_nl_state(vm)) ||
+	    nla_put_u64_64bit(skb, VIREO_NL_A_SEQ, seq, VIREO_NL_A_PAD) ||
 	    nla_put_u64_64bit(skb, VIREO_NL_A_CREATED, vm->nl.created, VIREO_NL_A_PAD) ||
 	    nla_put_u32(skb, VIREO_NL_A_VCPUS, nr) ||
-	    put_counters(skb, values) || put_memory(skb, vm))
+	    put_counters(skb, values) || put_memory(skb, vm) || vireo_nl_put_limits(skb, vm))
 		return -EMSGSIZE;
 	return 0;
 }

@@ -778,6 +778,42 @@ struct vireo_snapshot {
 	__u32 pad;
 };
 
+/* vireo_report.kind */
+enum vireo_report_kind {
+	VIREO_REPORT_PAUSED,		/* the launcher has paused the VM */
+	VIREO_REPORT_RESUMED,		/* ... lets it run again */
+	VIREO_REPORT_STOPPED,		/* ... will not run it any more */
+	VIREO_REPORT_SAVE,		/* a phase of: saving to a file */
+	VIREO_REPORT_RESTORE,		/* restoring from a file */
+	VIREO_REPORT_FORK,		/* making a child */
+	VIREO_REPORT_SEND,		/* migration, the source */
+	VIREO_REPORT_RECEIVE,		/* migration, the destination */
+
+	VIREO_REPORT_NR
+};
+
+/**
+ * struct vireo_report - argument of VIREO_REPORT: what the launcher does with the VM, for those who follow it (vireo_netlink.h)
+ * @size: sizeof(struct vireo_report)
+ * @kind: &enum vireo_report_kind
+ * @pages: of an operation (VIREO_REPORT_SAVE and later), else zero: pages of 4 KiB that it is about or has done so far
+ * @total: likewise: of so many
+ * @phase: likewise: "begin", "done", "failed", "cancelled", or its own
+ * @cause: why; can be empty
+ *
+ * Texts are printable, end with a NUL, and are filled up with zeros.
+ *
+ * Errors: -EINVAL (@kind, a text, or something that has no place in a report of that kind).
+ */
+struct vireo_report {
+	__u32 size;
+	__u32 kind;
+	__u64 pages;
+	__u64 total;
+	char phase[32];
+	char cause[128];
+};
+
 /* Entries of a ring of dirty pages: a power of two between these. */
 #define VIREO_RING_MIN		1024
 #define VIREO_RING_MAX		65536
@@ -1062,6 +1098,7 @@ struct vireo_stats {
 #define VIREO_ROLLBACK		_IOWR(VIREO_IOC, 0x2b, struct vireo_snapshot)
 #define VIREO_DROP_SNAPSHOT	_IOW(VIREO_IOC, 0x2c, struct vireo_snapshot)
 #define VIREO_RESET_RINGS	_IOWR(VIREO_IOC, 0x2f, struct vireo_ring_reset)
+#define VIREO_REPORT		_IOW(VIREO_IOC, 0x30, struct vireo_report)
 
 /* on a VM (VIREO_BLOCK_CLOCK) and on a vCPU (the others) */
 #define VIREO_GET_STATE		_IOWR(VIREO_IOC, 0x40, struct vireo_state)

@@ -83,7 +83,7 @@ enum vireo_nl_state {
  * @VIREO_NL_LIFE_CREATED: the VM is there
  * @VIREO_NL_LIFE_STARTED: a vCPU enters the guest for the first time
  * @VIREO_NL_LIFE_PAUSED: by its launcher
- * @VIREO_NL_LIFE_RESUMED: by its launcher
+ * @VIREO_NL_LIFE_RESUMED: by its launcher; or, with _VCPU, that vCPU runs again after a triple fault, with another state
  * @VIREO_NL_LIFE_STOPPED: by its launcher, with the cause
  * @VIREO_NL_LIFE_TRIPLE_FAULT: of the vCPU in _VCPU
  * @VIREO_NL_LIFE_ERROR: the VM is dead, with the cause
@@ -124,7 +124,7 @@ enum vireo_nl_operation {
 
 /**
  * enum vireo_nl_threshold - what VIREO_NL_CMD_THRESHOLD is about
- * @VIREO_NL_THRESHOLD_EXITS: exits per second of the whole VM
+ * @VIREO_NL_THRESHOLD_EXITS: exits per second of the whole VM, above the limit
  * @VIREO_NL_THRESHOLD_DIRTY: pages per second that became dirty, of tracked regions
  * @VIREO_NL_THRESHOLD_STALL: a vCPU that is not halted has neither entered nor left the guest for so many milliseconds
  */
