@@ -49,19 +49,19 @@ writable=$(size -A "$O"/kernel-gcc/*.o | awk '/^\.(data|bss)/ && $2 > 0' | wc -l
 [ "$writable" = 0 ]
 report $? "compiled as for the kernel: no variables"
 
-run "decode" "$O/plain/test_decode" 1500000
-run "decode, sanitized" "$O/san/test_decode" 100000 2
-run "lengths, with Capstone" "$O/plain/test_capstone" 300000
-run "execute" "$O/plain/test_execute" 200000
-run "execute, sanitized" "$O/san/test_execute" 20000
+run "decode" "$O/plain/test_decode" 500000
+run "decode, sanitized" "$O/san/test_decode" 30000 2
+run "lengths, with Capstone" "$O/plain/test_capstone" 150000
+run "execute" "$O/plain/test_execute" 100000
+run "execute, sanitized" "$O/san/test_execute" 10000
 run "what was found before, sanitized" "$O/san/test_found"
 for t in far event system; do
 	run "$t" "$O/plain/test_$t"
 	run "$t, sanitized" "$O/san/test_$t"
 done
-run "against this processor" "$O/plain/test_native" 1500000 "${SEED:-1}"
-run "against this processor, sanitized" "$O/san/test_native" 150000 2
-run "against Unicorn" "$O/plain/test_unicorn" 40000 "${SEED:-1}"
+run "against this processor" "$O/plain/test_native" 500000 "${SEED:-1}"
+run "against this processor, sanitized" "$O/san/test_native" 50000 2
+run "against Unicorn" "$O/plain/test_unicorn" 20000 "${SEED:-1}"
 run "instructions retired for MMIO" "$O/count"
 
 # fuzz PROGRAM LENGTH NAME: for a few seconds, from the corpus of earlier runs
