@@ -463,6 +463,11 @@ u64 vt_now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
+unsigned int vt_times(unsigned int n)
+{
+	return getenv("VT_LONG") ? 5 * n : n;
+}
+
 /* As the program was started: a lab may keep CPUs to itself. */
 static cpu_set_t vt_allowed;
 

@@ -135,6 +135,8 @@ void vt_alarm(unsigned int ms);
 int vt_run_for(struct vt_vcpu *cpu, unsigned int ms);
 
 u64 vt_now_ns(void);
+/* Of a loop that only a long run goes through so often: @n, or 5 times that with VT_LONG in the environment. */
+unsigned int vt_times(unsigned int n);
 /* The CPUs that the program was started on are counted from 0, whatever their numbers (vt_cpu()) are. */
 int vt_cpus(void);
 int vt_cpu(int n);

@@ -354,7 +354,7 @@ TEST_F(snapshot, not_writable)
 /* Snapshots as they come and go, against copies of all memory; a consumer follows what happens. */
 #define DEPTH 5
 
-TEST_F_TIMEOUT(snapshot, nested, 120)
+TEST_F_TIMEOUT(snapshot, nested, 600)
 {
 	struct { int id; u8 *mem; u64 rcx; } stack[DEPTH];
 	u64 pages[16], seed = 88172645463325252UL;
@@ -369,7 +369,7 @@ TEST_F_TIMEOUT(snapshot, nested, 120)
 	madvise(self->mem, BYTES / 2, MADV_HUGEPAGE);
 	memset(self->mem, 1, BYTES);
 	ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, pages, 0));
-	for (step = 0; step < 400; step++) {
+	for (step = 0; step < vt_times(120); step++) {
 #define RANDOM(bound) (seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17, (seed >> 20) % (bound))
 		switch (RANDOM(8)) {
 		case 0:
@@ -428,14 +428,14 @@ TEST_F_TIMEOUT(snapshot, nested, 120)
 		}
 	}
 	TH_LOG("%d times back", backs);
-	EXPECT_GT(backs, 20);
+	EXPECT_GT(backs, 10);
 	for (i = 0; i < DEPTH; i++)
 		free(stack[i].mem);
 	free(follow);
 }
 
 /* --- several vCPUs, and a host that moves the memory ------------------------------- */
-TEST_F_TIMEOUT(snapshot, under_way, 240)
+TEST_F_TIMEOUT(snapshot, under_way, 600)
 {
 	pthread_t t[2], m;
 	struct vt_vcpu ap;
@@ -457,7 +457,7 @@ TEST_F_TIMEOUT(snapshot, under_way, 240)
 	memcpy(self->copy, self->mem, BYTES);
 	moving = true;
 	ASSERT_EQ(0, pthread_create(&m, NULL, mover, self->mem));
-	for (round = 0; round < 12; round++) {
+	for (round = 0; round < vt_times(7); round++) {
 		stop = false;
 		ASSERT_EQ(0, pthread_create(&t[0], NULL, vcpu_runner, &self->cpu));
 		ASSERT_EQ(0, pthread_create(&t[1], NULL, vcpu_runner, &ap));
