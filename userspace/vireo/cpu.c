@@ -236,14 +236,28 @@ bool cpu_park(struct cpu *cpu)
 	return go_on;
 }
 
+/**
+ * cpu_thread_name() - what ps, top and perf call a vCPU's thread
+ * @out: "NAME/N"; of a long name as much as there is room for, so that the number is always whole
+ * @machine: name of the machine
+ * @number: of the vCPU
+ */
+void cpu_thread_name(char out[CPU_THREAD_NAME], const char *machine, unsigned int number)
+{
+	char end[12];
+	int len = snprintf(end, sizeof(end), "/%u", number);
+
+	snprintf(out, CPU_THREAD_NAME, "%.*s%s", CPU_THREAD_NAME - 1 - len, machine, end);
+}
+
 static void *cpu_thread(void *arg)
 {
 	struct cpu *cpu = arg;
 	struct machine *machine = cpu->machine;
-	char name[16];
+	char name[CPU_THREAD_NAME];
 	int r;
 
-	snprintf(name, sizeof(name), "vcpu%u", (unsigned int)(cpu - machine->cpu) % 1000);
+	cpu_thread_name(name, machine->name, (unsigned int)(cpu - machine->cpu));
 	pthread_setname_np(pthread_self(), name);
 
 	for (;;) {

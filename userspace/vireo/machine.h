@@ -314,6 +314,8 @@ void machine_save_forget(struct machine *machine);
 int machine_control_open(struct machine *machine);
 
 /* cpu.c */
+#define CPU_THREAD_NAME 16	/* bytes that Linux has for it, with its end */
+void cpu_thread_name(char out[CPU_THREAD_NAME], const char *machine, unsigned int number);
 int cpu_start(struct cpu *cpu);
 bool cpu_park(struct cpu *cpu);
 int cpu_reset(struct cpu *cpu, const struct boot_start *start);
