@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Write good images into a fuzzer's corpus: seeds FUZZER DIRECTORY. */
+/* Write good images, or messages, into a fuzzer's corpus: seeds FUZZER DIRECTORY. */
 #include <stdio.h>
 #include <string.h>
 
 #include "image.h"
+#include "made.h"
 
 static int write_seed(const char *dir, const char *name, int first, const struct image *image)
 {
@@ -17,6 +18,42 @@ static int write_seed(const char *dir, const char *name, int first, const struct
 		return 1;
 	r = putc(first, file) == EOF || fwrite(image->byte, 1, image->len, file) != image->len;
 	return fclose(file) || r;
+}
+
+/* The command, and what is behind the headers: see fuzz_monitor.c. */
+static int write_message(const char *dir, const struct made *made)
+{
+	size_t headers = NLMSG_HDRLEN + 4;
+	struct image image;
+
+	image.len = made->len - headers;
+	memcpy(image.byte, made->bytes + headers, image.len);
+	return write_seed(dir, "message", made->bytes[NLMSG_HDRLEN], &image);
+}
+
+static int write_messages(const char *dir)
+{
+	struct monitor_info info = made_some_info();
+	struct monitor_vm vm = made_some_vm(3, "web");
+	struct monitor_exit exits[3];
+	struct monitor_vcpu vcpu = made_some_vcpu(3, 1, exits, 3);
+	struct monitor_event event;
+	static struct made made;
+	uint8_t kind;
+	int r;
+
+	made_info(&made, &info);
+	r = write_message(dir, &made);
+	made_vm(&made, &vm);
+	r |= write_message(dir, &made);
+	made_vcpu(&made, &vcpu);
+	r |= write_message(dir, &made);
+	for (kind = VIREO_NL_CMD_LIFE; kind <= VIREO_NL_CMD_THRESHOLD; kind++) {
+		event = made_some_event(kind, 1);
+		made_event(&made, &event);
+		r |= write_message(dir, &made);
+	}
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -36,6 +73,8 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
+	if (!strcmp(argv[1], "fuzz_monitor"))
+		return write_messages(argv[2]);
 	if (strcmp(argv[1], "fuzz_boot"))
 		return 0;
 	for (i = 0; i < sizeof(images) / sizeof(images[0]); i++) {

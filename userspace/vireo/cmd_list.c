@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * vireo list: asks every socket in the directory. One that nobody listens at is left over from a launcher
- * that was killed; it is not shown, and the next machine of that name replaces it.
+ * that was killed; it is not shown, and the next machine of that name replaces it. The module knows all VMs, also those that
+ * other launchers have made: what it says is added.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -12,13 +13,16 @@
 #include "client.h"
 #include "command.h"
 #include "rundir.h"
+#include "monitor/family.h"
+#include "monitor/names.h"
+#include "monitor/text.h"
 #include "util.h"
 
 #define ANSWER_MS 2000		/* a launcher that is stopped (Ctrl-Z) does not answer */
 
 static const char help_text[] =
 "Usage: vireo list [--json]\n"
-"List the machines of this user that run.\n"
+"List the machines of this user that run, and other VMs that the module lets this user see.\n"
 "\n"
 "  --json     as a JSON array\n"
 "  --help     this text\n";
@@ -94,24 +98,86 @@ static const char *text_of(const json_t *machine, const char *member)
 	return text ? text : "-";
 }
 
+/* Is it the machine of that control socket? Of other PID namespaces, the name must do. */
+static bool is_machine(const json_t *machine, const struct monitor_vm *vm)
+{
+	return !strcmp(text_of(machine, "name"), vm->name) && !json_object_get(machine, "vm") &&
+	       (!vm->pid || !json_object_get(machine, "pid") ||
+		json_integer_value(json_object_get(machine, "pid")) == vm->pid);
+}
+
+static json_t *machine_of(const json_t *list, const struct monitor_vm *vm)
+{
+	json_t *machine;
+	size_t i;
+
+	json_array_foreach(list, i, machine)
+		if (is_machine(machine, vm))
+			return machine;
+	return NULL;
+}
+
+/* What the module knows; nothing without one. */
+static void add_vms(json_t *list)
+{
+	struct monitor_vms vms = { 0 };
+	struct family family;
+	json_t *machine;
+	size_t i;
+
+	if (!family_open(&family))
+		family_vms(&family, &vms);
+	family_close(&family);
+	for (i = 0; i < vms.nr; i++) {
+		const struct monitor_vm *vm = &vms.vm[i];
+
+		machine = machine_of(list, vm);
+		if (!machine) {
+			machine = json_pack("{s:o,s:I,s:s,s:I,s:I,s:b}", "name", text_json(vm->name), "pid", (json_int_t)vm->pid,
+					    "state", names_state(vm->state), "cpus", (json_int_t)vm->vcpus, "memory",
+					    (json_int_t)vm->memory[VIREO_NL_MEMORY_REGIONS], "socket", 0);
+			json_array_append_new(list, machine);
+		}
+		json_object_set_new(machine, "vm", json_integer(vm->number));
+		json_object_set_new(machine, "uid", json_integer(vm->uid));
+		json_object_set_new(machine, "exits", json_integer((json_int_t)vm->counter[VIREO_NL_COUNTER_ENTRIES]));
+	}
+	monitor_vms_free(&vms);
+}
+
+/* "-" if it is not known */
+static void print_number(const json_t *machine, const char *member, int width)
+{
+	const json_t *number = json_object_get(machine, member);
+
+	if (json_is_integer(number))
+		printf(" %*lld", width, (long long)json_integer_value(number));
+	else
+		printf(" %*s", width, "-");
+}
+
 static void print_text(const json_t *list)
 {
 	const json_t *machine;
+	char state[64], name[MONITOR_SHOWN];
 	json_int_t bytes;
-	char state[64];
 	size_t i;
 
-	printf("%-20s %7s %4s %8s  %s\n", "NAME", "PID", "CPUS", "MEMORY", "STATE");
+	printf("%-20s %7s %5s %4s %12s %8s  %s\n", "NAME", "PID", "VM", "CPUS", "EXITS", "MEMORY", "STATE");
 	json_array_foreach(list, i, machine) {
 		snprintf(state, sizeof(state), "%s", text_of(machine, "state"));
 		if (json_object_get(machine, "reason"))
 			snprintf(state, sizeof(state), "%.20s (%.30s)", text_of(machine, "state"),
 				 text_of(machine, "reason"));
+		if (json_object_get(machine, "socket"))
+			snprintf(state, sizeof(state), "%.20s, no control socket", text_of(machine, "state"));
+		printf("%-20s", text_clean(name, sizeof(name), text_of(machine, "name")));
+		print_number(machine, "pid", 7);
+		print_number(machine, "vm", 5);
+		print_number(machine, "cpus", 4);
+		print_number(machine, "exits", 12);
 		bytes = json_integer_value(json_object_get(machine, "memory"));
-		printf("%-20s %7lld %4lld %7lldM  %s\n", text_of(machine, "name"),
-		       (long long)json_integer_value(json_object_get(machine, "pid")),
-		       (long long)json_integer_value(json_object_get(machine, "cpus")),
-		       (long long)(bytes / (json_int_t)MIB), state);
+		printf(" %7lldM  %s\n", (long long)(bytes / (json_int_t)MIB), state);
 	}
 }
 
@@ -132,6 +198,7 @@ static int run(int argc, char **argv)
 		return EXIT_FAULT;
 	}
 	list = collect(dir);
+	add_vms(list);
 	if (json) {
 		json_dumpf(list, stdout, JSON_INDENT(2));
 		printf("\n");

@@ -11,6 +11,7 @@
 
 #define OPTIONS_MAX	8
 #define SECONDS_MAX	86400
+#define INTERVAL_MIN_MS	100
 #define HELP		OPTIONS_MAX
 
 /**
@@ -25,6 +26,50 @@ int command_seconds(const char *text, void *out)
 	if (!parse_number(text, SECONDS_MAX, out))
 		return 0;
 	report_error("%s: not a number of seconds", text);
+	return -EINVAL;
+}
+
+/**
+ * command_interval() - the time between two looks, for struct command_option
+ * @text: what was typed: seconds, with up to three decimals
+ * @out: uint64_t, milliseconds
+ *
+ * Return: 0, or -EINVAL with a message.
+ */
+int command_interval(const char *text, void *out)
+{
+	size_t whole = strspn(text, "0123456789"), part = 0, i;
+	uint64_t ms = 0;
+
+	if (text[whole] == '.')
+		part = strspn(text + whole + 1, "0123456789");
+	if (!whole || whole > 5 || part > 3 || (text[whole] && (!part || text[whole + 1 + part])))
+		goto bad;
+	for (i = 0; i < whole; i++)
+		ms = ms * 10 + (uint64_t)(text[i] - '0');
+	for (i = 0; i < 3; i++)
+		ms = ms * 10 + (uint64_t)(i < part ? text[whole + 1 + i] - '0' : 0);
+	if (ms < INTERVAL_MIN_MS || ms > SECONDS_MAX * 1000)
+		goto bad;
+	*(uint64_t *)out = ms;
+	return 0;
+bad:
+	report_error("%s: not a number of seconds from 0.1 to %d", text, SECONDS_MAX);
+	return -EINVAL;
+}
+
+/**
+ * command_count() - how often, for struct command_option
+ * @text: what was typed
+ * @out: uint64_t
+ *
+ * Return: 0, or -EINVAL with a message.
+ */
+int command_count(const char *text, void *out)
+{
+	if (!parse_number(text, UINT32_MAX, out) && *(uint64_t *)out)
+		return 0;
+	report_error("%s: not a number from 1 to %u", text, UINT32_MAX);
 	return -EINVAL;
 }
 

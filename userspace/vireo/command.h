@@ -56,6 +56,8 @@ struct command_syntax {
 
 int command_arguments(int argc, char **argv, const struct command_syntax *syntax);
 int command_seconds(const char *text, void *out);
+int command_interval(const char *text, void *out);
+int command_count(const char *text, void *out);
 int command_machine_name(const char *text, void *out);
 
 /* main() itself; tests have another one and call this. */
