@@ -250,7 +250,7 @@ int vireo_nl_report(struct vireo_vm *vm, const struct vireo_report *report)
 {
 	struct vireo_nl_event e = {
 		.group = VIREO_NL_PHASES,
-		.kind = VIREO_NL_OP_SAVE + (report->kind - VIREO_REPORT_SAVE),
+		.kind = VIREO_NL_OP_SNAPSHOT + (report->kind - VIREO_REPORT_SNAPSHOT),
 		.vcpu = -1,
 		.phase = report->phase,
 		.cause = report->cause,
@@ -259,12 +259,12 @@ int vireo_nl_report(struct vireo_vm *vm, const struct vireo_report *report)
 	};
 
 	static_assert(sizeof(report->cause) == VIREO_NL_CAUSE_MAX + 1);
-	static_assert(VIREO_NL_OP_SAVE + (VIREO_REPORT_RECEIVE - VIREO_REPORT_SAVE) == VIREO_NL_OP_RECEIVE);
+	static_assert(VIREO_NL_OP_RECEIVE - VIREO_NL_OP_SNAPSHOT == VIREO_REPORT_RECEIVE - VIREO_REPORT_SNAPSHOT);
 
 	if (report->kind >= VIREO_REPORT_NR || !report_text_good(report->phase, sizeof(report->phase)) ||
 	    !report_text_good(report->cause, sizeof(report->cause)))
 		return -EINVAL;
-	if (report->kind >= VIREO_REPORT_SAVE) {
+	if (report->kind >= VIREO_REPORT_SNAPSHOT) {
 		if (!*report->phase)
 			return -EINVAL;
 		vireo_nl_event(vm, &e);

@@ -10,6 +10,7 @@ extern struct kunit_suite vireo_lapic_suite;
 extern struct kunit_suite vireo_lapic_ipi_suite;
 extern struct kunit_suite vireo_lapic_timer_suite;
 extern struct kunit_suite vireo_mmu_suite;
+extern struct kunit_suite vireo_netlink_suite;
 extern struct kunit_suite vireo_pvclock_suite;
 extern struct kunit_suite vireo_region_suite;
 extern struct kunit_suite vireo_shadow_suite;
@@ -25,6 +26,7 @@ kunit_test_suites(&vireo_cpuid_suite,
 		  &vireo_lapic_ipi_suite,
 		  &vireo_lapic_timer_suite,
 		  &vireo_mmu_suite,
+		  &vireo_netlink_suite,
 		  &vireo_pvclock_suite,
 		  &vireo_region_suite,
 		  &vireo_shadow_suite,

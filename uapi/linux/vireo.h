@@ -783,7 +783,10 @@ enum vireo_report_kind {
 	VIREO_REPORT_PAUSED,		/* the launcher has paused the VM */
 	VIREO_REPORT_RESUMED,		/* ... lets it run again */
 	VIREO_REPORT_STOPPED,		/* ... will not run it any more */
-	VIREO_REPORT_SAVE,		/* a phase of: saving to a file */
+	VIREO_REPORT_SNAPSHOT,		/* a phase of: a snapshot that is the launcher's own, not the module's */
+	VIREO_REPORT_ROLLBACK,		/* going back to one */
+	VIREO_REPORT_DROP,		/* deleting one */
+	VIREO_REPORT_SAVE,		/* saving to a file */
 	VIREO_REPORT_RESTORE,		/* restoring from a file */
 	VIREO_REPORT_FORK,		/* making a child */
 	VIREO_REPORT_SEND,		/* migration, the source */
@@ -796,7 +799,7 @@ enum vireo_report_kind {
  * struct vireo_report - argument of VIREO_REPORT: what the launcher does with the VM, for those who follow it (vireo_netlink.h)
  * @size: sizeof(struct vireo_report)
  * @kind: &enum vireo_report_kind
- * @pages: of an operation (VIREO_REPORT_SAVE and later), else zero: pages of 4 KiB that it is about or has done so far
+ * @pages: of an operation (VIREO_REPORT_SNAPSHOT and later), else zero: pages of 4 KiB that it is about or has done so far
  * @total: likewise: of so many
  * @phase: likewise: "begin", "done", "failed", "cancelled", or its own
  * @cause: why; can be empty

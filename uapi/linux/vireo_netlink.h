@@ -102,10 +102,10 @@ enum vireo_nl_life {
 
 /**
  * enum vireo_nl_operation - what VIREO_NL_CMD_PHASE is about
- * @VIREO_NL_OP_SNAPSHOT: VIREO_SNAPSHOT
- * @VIREO_NL_OP_ROLLBACK: VIREO_ROLLBACK
- * @VIREO_NL_OP_DROP: VIREO_DROP_SNAPSHOT
- * @VIREO_NL_OP_SAVE: as the launcher says, like all below
+ * @VIREO_NL_OP_SNAPSHOT: VIREO_SNAPSHOT, or the launcher's own kind
+ * @VIREO_NL_OP_ROLLBACK: VIREO_ROLLBACK, likewise
+ * @VIREO_NL_OP_DROP: VIREO_DROP_SNAPSHOT, likewise
+ * @VIREO_NL_OP_SAVE: to a file; as the launcher says, like all below
  * @VIREO_NL_OP_RESTORE: from a file
  * @VIREO_NL_OP_FORK: of a child
  * @VIREO_NL_OP_SEND: migration, the source
