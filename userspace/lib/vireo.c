@@ -319,6 +319,35 @@ int vireo_vm_irqfd(struct vireo_vm *vm, int fd, uint64_t address, uint32_t data,
 	return vireo_sys_ioctl(vm->fd, VIREO_SET_IRQFD, &arg);
 }
 
+/* Cut to fit; what cannot be printed becomes a question mark. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+	size_t i;
+
+	for (i = 0; from && from[i] && i < size - 1; i++)
+		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+}
+
+/**
+ * vireo_vm_report() - say what is done with the machine, for those who follow it by netlink
+ * @vm: the machine
+ * @kind: &enum vireo_report_kind
+ * @phase: of an operation, else NULL
+ * @pages: of an operation: pages that it is about or has done, else 0
+ * @total: likewise: of so many
+ * @cause: why, or NULL
+ *
+ * Return: 0, or the errno of VIREO_REPORT; -ENOTTY from modules that do not have it.
+ */
+int vireo_vm_report(struct vireo_vm *vm, uint32_t kind, const char *phase, uint64_t pages, uint64_t total, const char *cause)
+{
+	struct vireo_report arg = { .size = sizeof(arg), .kind = kind, .pages = pages, .total = total };
+
+	copy_text(arg.phase, sizeof(arg.phase), phase);
+	copy_text(arg.cause, sizeof(arg.cause), cause);
+	return vireo_sys_ioctl(vm->fd, VIREO_REPORT, &arg);
+}
+
 /**
  * vireo_vm_check() - have the module prove its shadow page tables
  * @vm: the machine

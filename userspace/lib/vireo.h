@@ -61,6 +61,8 @@ int vireo_vm_will_write(struct vireo_vm *vm, uint64_t gpa, uint64_t bytes);
 int vireo_vm_snapshot(struct vireo_vm *vm, uint32_t flags, uint32_t *id);
 int vireo_vm_rollback(struct vireo_vm *vm, uint32_t id, struct vireo_snapshot *result);
 int vireo_vm_drop_snapshot(struct vireo_vm *vm, uint32_t id);
+int vireo_vm_report(struct vireo_vm *vm, uint32_t kind, const char *phase, uint64_t pages, uint64_t total,
+		    const char *cause);
 
 /* vCPU */
 int vireo_vcpu_create(struct vireo_vm *vm, unsigned int id, struct vireo_vcpu **out);

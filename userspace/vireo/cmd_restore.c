@@ -34,12 +34,15 @@ static int load(struct machine *machine, void *opaque)
 	struct restoring *restoring = opaque;
 	struct saved_file *file = &restoring->file;
 
+	machine_told(machine, VIREO_REPORT_RESTORE, "begin", 0, 0, NULL);
 	if (machine_state_check(machine, file->state, file->state_len, why) ||
 	    saved_read_memory(file, &machine->memory, why) ||
 	    machine_state_load(machine, file->state, file->state_len, why)) {
+		machine_told(machine, VIREO_REPORT_RESTORE, "failed", 0, 0, why);
 		report_error("%s: %s", restoring->path, why);
 		return EXIT_FAULT;
 	}
+	machine_told(machine, VIREO_REPORT_RESTORE, "done", 0, 0, NULL);
 	return 0;
 }
 

@@ -983,6 +983,7 @@ static void tell_end(struct machine *machine, int status)
 	else
 		snprintf(text, sizeof(text), "the machine has ended with status %d", status);
 	control_event(machine->server, "stopped", text);
+	machine_told(machine, VIREO_REPORT_STOPPED, NULL, 0, 0, text);
 }
 
 /* As the shell expects of a program that a signal has ended. */

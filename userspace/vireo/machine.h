@@ -281,6 +281,10 @@ static inline enum machine_state machine_state(const struct machine *machine)
 	return __atomic_load_n(&machine->state, __ATOMIC_ACQUIRE);
 }
 
+/* told.c */
+void machine_told(const struct machine *machine, enum vireo_report_kind kind, const char *phase, uint64_t pages,
+		  uint64_t total, const char *why);
+
 /* pause.c */
 void machine_wake(struct machine *machine);
 void machine_pause(struct machine *machine, const char *reason);

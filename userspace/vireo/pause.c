@@ -239,6 +239,7 @@ void machine_serve_pause(struct machine *machine)
 	pthread_mutex_lock(&machine->control_lock);
 	machine->paused = want;
 	pthread_mutex_unlock(&machine->control_lock);
+	machine_told(machine, want ? VIREO_REPORT_PAUSED : VIREO_REPORT_RESUMED, NULL, 0, 0, want ? reason : NULL);
 	if (want)
 		snprintf(text, sizeof(text), "the machine is paused: %s", reason);
 	control_event(machine->server, want ? "paused" : "resumed", want ? text : "the machine goes on");

@@ -63,6 +63,12 @@ static const char *const reasons[TASK_NR] = {
 	[TASK_SAVE] = "saved", [TASK_FORK] = "forks", [TASK_SNAPSHOT] = "snapshot", [TASK_ROLLBACK] = "rolled back",
 };
 
+/* What it is to those who follow the machine */
+static const enum vireo_report_kind told[TASK_NR] = {
+	[TASK_SAVE] = VIREO_REPORT_SAVE, [TASK_FORK] = VIREO_REPORT_FORK, [TASK_BRANCH] = VIREO_REPORT_FORK,
+	[TASK_SNAPSHOT] = VIREO_REPORT_SNAPSHOT, [TASK_ROLLBACK] = VIREO_REPORT_ROLLBACK, [TASK_DELETE] = VIREO_REPORT_DROP,
+};
+
 static void save_free(struct save *save)
 {
 	if (save) {
@@ -356,7 +362,11 @@ void machine_serve_save(struct machine *machine, bool rests)
 	if (!save)
 		return;
 	if (paused || !reasons[save->kind]) {
+		machine_told(machine, told[save->kind], "begin", 0, 0, NULL);
 		r = do_task(machine, save);
+		machine_told(machine, told[save->kind], r == -ECANCELED ? "cancelled" : r ? "failed" : "done",
+			     r ? 0 : save->job.memory_bytes / 4096, save->job.memory_bytes ? machine->memory.total / 4096 : 0,
+			     r ? save->why : NULL);
 	} else {
 		r = -EAGAIN;
 		snprintf(save->why, sizeof(save->why), "somebody has resumed the machine before it was done");

@@ -106,12 +106,16 @@ const char *migration_phase_name(enum migration_phase phase)
  */
 void migration_phase(struct migration *migration, enum migration_phase phase, const char *why)
 {
+	struct migration_status status;
 	char text[LINK_WHY + 64];
 
 	pthread_mutex_lock(&migration->lock);
 	migration->status.phase = phase;
 	snprintf(migration->status.why, sizeof(migration->status.why), "%s", why ? why : "");
+	status = migration->status;
 	pthread_mutex_unlock(&migration->lock);
+	machine_told(migration->machine, migration->outgoing ? VIREO_REPORT_SEND : VIREO_REPORT_RECEIVE,
+		     phase == MIGRATION_COMPLETED ? "done" : phases[phase], status.pages, status.total, why);
 	snprintf(text, sizeof(text), "%s: %s%s%s", migration->outgoing ? "to another launcher" : "from another launcher",
 		 phases[phase], why ? ": " : "", why ? why : "");
 	control_event(migration->machine->server, "migration", text);
