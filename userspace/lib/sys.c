@@ -48,15 +48,16 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 }
 
 /**
- * vireo_sys_map() - map the page that a vCPU shares with the kernel
+ * vireo_sys_map() - map pages that a vCPU shares with the kernel
  * @fd: the vCPU
- * @bytes: vireo_info.run_size
+ * @offset: 0: the page of VIREO_RUN; VIREO_RING_OFFSET(): a ring
+ * @bytes: how many: vireo_info.run_size, or a ring's
  *
  * Return: its address, or MAP_FAILED with errno set.
  */
-void *vireo_sys_map(int fd, size_t bytes)
+void *vireo_sys_map(int fd, uint64_t offset, size_t bytes)
 {
-	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 
 	/* A child that had it would keep the machine. */
 	if (map != MAP_FAILED)

@@ -9,13 +9,14 @@
 #define LIBVIREO_SYS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #pragma GCC visibility push(hidden)
 
 int vireo_sys_open(const char *path);
 int vireo_sys_close(int fd);
 int vireo_sys_ioctl(int fd, unsigned long request, void *arg);
-void *vireo_sys_map(int fd, size_t bytes);
+void *vireo_sys_map(int fd, uint64_t offset, size_t bytes);
 void vireo_sys_unmap(void *map, size_t bytes);
 
 #pragma GCC visibility pop

@@ -385,7 +385,7 @@ int vireo_vcpu_create(struct vireo_vm *vm, unsigned int id, struct vireo_vcpu **
 		r = vcpu->fd;
 		goto out_free;
 	}
-	vcpu->run = vireo_sys_map(vcpu->fd, vcpu->run_size);
+	vcpu->run = vireo_sys_map(vcpu->fd, 0, vcpu->run_size);
 	if (vcpu->run == MAP_FAILED) {
 		r = -errno;
 		goto out_close;

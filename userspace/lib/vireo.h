@@ -29,6 +29,7 @@ extern "C" {
 struct vireo;		/* an open /dev/vireo */
 struct vireo_vm;	/* a virtual machine */
 struct vireo_vcpu;	/* one of its processors */
+struct vireo_ring;	/* what a processor writes, page by page */
 
 /* Device */
 int vireo_open(const char *path, struct vireo **out);
@@ -63,6 +64,7 @@ int vireo_vm_rollback(struct vireo_vm *vm, uint32_t id, struct vireo_snapshot *r
 int vireo_vm_drop_snapshot(struct vireo_vm *vm, uint32_t id);
 int vireo_vm_report(struct vireo_vm *vm, uint32_t kind, const char *phase, uint64_t pages, uint64_t total,
 		    const char *cause);
+int vireo_vm_reset_rings(struct vireo_vm *vm, unsigned int consumer, uint64_t *pages);
 
 /* vCPU */
 int vireo_vcpu_create(struct vireo_vm *vm, unsigned int id, struct vireo_vcpu **out);
@@ -80,6 +82,12 @@ int vireo_vcpu_get_cpuid(struct vireo_vcpu *vcpu, struct vireo_cpuid_entry *entr
 int vireo_vcpu_translate(struct vireo_vcpu *vcpu, uint64_t gva,
 			 struct vireo_translation *out);
 int vireo_vcpu_get_stats(struct vireo_vcpu *vcpu, struct vireo_stats *out);
+
+/* Rings of dirty pages, of one processor each */
+int vireo_ring_create(struct vireo_vcpu *vcpu, unsigned int consumer, uint32_t entries, struct vireo_ring **out);
+void vireo_ring_destroy(struct vireo_ring *ring);
+unsigned int vireo_ring_read(struct vireo_ring *ring, uint64_t *entries, unsigned int room);
+bool vireo_ring_lost(struct vireo_ring *ring);
 
 /* State as blocks */
 

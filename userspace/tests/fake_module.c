@@ -76,17 +76,23 @@ static struct fake_vcpu *find_vcpu(int fd)
 	return NULL;
 }
 
-void *vireo_sys_map(int fd, size_t bytes)
+void *vireo_sys_map(int fd, uint64_t offset, size_t bytes)
 {
 	struct fake_vcpu *vcpu = find_vcpu(fd);
+	bool ring = offset == VIREO_RING_OFFSET(1);
+	void *map;
 
-	if (!vcpu || bytes != VIREO_RUN_SIZE) {
+	if (!vcpu || bytes != (ring ? VIREO_RING_ENTRIES + vcpu->ring_entries * 8 : VIREO_RUN_SIZE) || (offset && !ring)) {
 		bad("mmap");
 		errno = EINVAL;
 		return MAP_FAILED;
 	}
-	vcpu->run = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return vcpu->run;
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ring)
+		vcpu->ring = map;
+	else
+		vcpu->run = map;
+	return map;
 }
 
 void vireo_sys_unmap(void *map, size_t bytes)
@@ -427,6 +433,29 @@ static int snapshot(unsigned long request, struct vireo_snapshot *arg)
 	return 0;
 }
 
+static int set_ring(struct fake_vcpu *vcpu, const struct vireo_ring_config *config)
+{
+	if (config->size != sizeof(*config) || config->flags)
+		return bad("set ring");
+	if (config->consumer != 1)
+		return -EINVAL;
+	if (!config->entries == !vcpu->ring_entries)
+		return config->entries ? -EEXIST : -ENOENT;
+	vcpu->ring_entries = config->entries;
+	return 0;
+}
+
+/* Of vCPU 0, the only one that has one. */
+static int reset_rings(struct vireo_ring_reset *reset)
+{
+	if (reset->size != sizeof(*reset) || reset->pages)
+		return bad("reset rings");
+	if (reset->consumer != 1)
+		return -EINVAL;
+	reset->pages = fake.vcpu[0].ring->tail;
+	return 0;
+}
+
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *arg)
 {
 	switch (request) {
@@ -477,6 +506,8 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *arg)
 		return 0;
 	case VIREO_INJECT_NMI:
 		return 0;
+	case VIREO_SET_RING:
+		return set_ring(vcpu, arg);
 	}
 	return -ENOTTY;
 }
@@ -511,6 +542,8 @@ int vireo_sys_ioctl(int fd, unsigned long request, void *arg)
 			return snapshot(request, arg);
 		case VIREO_MARK_DIRTY:
 			return mark_dirty(arg);
+		case VIREO_RESET_RINGS:
+			return reset_rings(arg);
 		}
 		return -ENOTTY;
 	}

@@ -28,6 +28,8 @@ struct fake_vcpu {
 	unsigned int nr_cpuid;
 	unsigned char block[VIREO_BLOCK_NR][FAKE_BLOCK_BYTES];
 	unsigned int block_len[VIREO_BLOCK_NR];
+	struct vireo_dirty_ring *ring;	/* of consumer 1, the only one that may have one */
+	unsigned int ring_entries;
 };
 
 /**

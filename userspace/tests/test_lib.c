@@ -188,6 +188,53 @@ static void test_snapshots(void)
 	vireo_close(vireo);
 }
 
+static void test_rings(void)
+{
+	struct vireo_ring *ring = NULL, *other = NULL;
+	struct vireo_dirty_ring *page;
+	uint64_t entries[3], pages = 99, *entry;
+	struct vireo_vcpu *vcpu;
+	struct vireo *vireo;
+	struct vireo_vm *vm;
+	unsigned int i;
+
+	fake_reset();
+	vireo_open(NULL, &vireo);
+	vireo_vm_create(vireo, NULL, 0, &vm);
+	vireo_vcpu_create(vm, 0, &vcpu);
+	is(vireo_ring_create(vcpu, 0, 1024, &ring), -EINVAL, "a ring that the module refuses");
+	is(vireo_ring_create(vcpu, 1, 0, &ring), -EINVAL, "none without entries");
+	is(vireo_ring_create(vcpu, 1, 1024, &ring), 0, "a ring");
+	is(vireo_ring_create(vcpu, 1, 1024, &other), -EEXIST, "not two");
+	page = fake.vcpu[0].ring;
+	entry = (uint64_t *)((char *)page + VIREO_RING_ENTRIES);
+	is(vireo_ring_read(ring, entries, 3), 0, "it is empty");
+	for (i = 0; i < 5; i++)
+		entry[(1022 + i) % 1024] = 100 + i;
+	page->tail = 0xfffffffe;	/* 1022 modulo 1024: about to begin again */
+	page->head = 3;
+	is(vireo_ring_read(ring, entries, 3), 3, "as many as there is room for");
+	ok(entries[0] == 100 && entries[2] == 102 && page->tail == 1, "round its end, in order");
+	is(vireo_ring_read(ring, entries, 3), 2, "then the others");
+	ok(entries[0] == 103 && entries[1] == 104 && page->tail == 3, "and no more");
+	is(vireo_vm_reset_rings(vm, 1, &pages), 0, "they are told again");
+	is(pages, 3, "with their number");
+	is(vireo_vm_reset_rings(vm, 2, NULL), -EINVAL, "not those of somebody else");
+	ok(!vireo_ring_lost(ring), "nothing is lost");
+	page->flags = VIREO_RING_LOST | 4;
+	ok(vireo_ring_lost(ring) && page->flags == 4, "a page that found no room");
+	ok(!vireo_ring_lost(ring), "is told of once");
+	page->head = page->tail + 5000;
+	is(vireo_ring_read(ring, entries, 3), 3, "a head that is nonsense leads nowhere else");
+	vireo_ring_destroy(ring);
+	is(fake.vcpu[0].ring_entries, 0, "gone");
+	vireo_ring_destroy(NULL);
+	is(fake.bad, 0, "no bad argument");
+	vireo_vcpu_destroy(vcpu);
+	vireo_vm_destroy(vm);
+	vireo_close(vireo);
+}
+
 int main(void)
 {
 	test_blocks();
@@ -196,5 +243,6 @@ int main(void)
 	test_vm();
 	test_tracking();
 	test_snapshots();
+	test_rings();
 	return tap_done();
 }
