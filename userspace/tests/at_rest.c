@@ -40,14 +40,19 @@ void at_rest_end(void)
 
 int at_rest_run(const struct machine_source *source, unsigned int mib)
 {
+	return at_rest_run_with(source, mib, "");
+}
+
+int at_rest_run_with(const struct machine_source *source, unsigned int mib, const char *more)
+{
 	struct machine_config config;
 	struct config_file file;
 	json_t *description;
-	char text[256];
+	char text[1024];
 	int r;
 
-	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"%uM\", \"console\": \"file:/dev/null\"}]",
-		 kernel, AT_REST_CPUS, mib);
+	snprintf(text, sizeof(text), "[{\"kernel\": \"%s\", \"cpus\": %u, \"memory\": \"%uM\", \"console\": \"file:/dev/null\"%s}]",
+		 kernel, AT_REST_CPUS, mib, more);
 	description = json_loads(text, 0, NULL);
 	r = description_parse(&config, &file, "test", description);
 	if (!r) {

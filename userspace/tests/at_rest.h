@@ -18,6 +18,8 @@ void at_rest_begin(void);
 void at_rest_end(void);
 /* Builds a machine of @mib MiB on the module as it is set up (fake_reset()); its exit status */
 int at_rest_run(const struct machine_source *source, unsigned int mib);
+/* ... @more: members of its description, each with a comma before it */
+int at_rest_run_with(const struct machine_source *source, unsigned int mib, const char *more);
 
 void at_rest_mark(struct machine *machine, unsigned int n);
 bool at_rest_is_marked(struct machine *machine, unsigned int n);

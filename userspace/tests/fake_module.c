@@ -19,6 +19,20 @@ static int bad(const char *why)
 	return -EINVAL;
 }
 
+/* A small table of the usual leaves, with recognisable content. */
+static const struct vireo_cpuid_entry usual[] = {
+	{ .leaf = 0, .eax = 0xb },
+	{ .leaf = 1, .eax = 0x600, .ebx = 0x00ff0800, .edx = 0x1 },
+	{ .leaf = 4, .subleaf = 0, .flags = VIREO_CPUID_SUBLEAF, .eax = 0x121 },
+	{ .leaf = 4, .subleaf = 1, .flags = VIREO_CPUID_SUBLEAF, .eax = 0x163 },
+	{ .leaf = 4, .subleaf = 2, .flags = VIREO_CPUID_SUBLEAF, .eax = 0 },
+	{ .leaf = 0xb, .subleaf = 0, .flags = VIREO_CPUID_SUBLEAF },
+	{ .leaf = 0xb, .subleaf = 1, .flags = VIREO_CPUID_SUBLEAF },
+	{ .leaf = 0x40000000, .ebx = 0x4b4d564b },
+	{ .leaf = 0x40000001, .eax = 0x01002aeb },
+	{ .leaf = 0x80000008, .eax = 0x3028 },
+};
+
 void fake_reset(void)
 {
 	memset(&fake, 0, sizeof(fake));
@@ -26,6 +40,8 @@ void fake_reset(void)
 	pthread_cond_init(&fake.kick, NULL);
 	fake.device_fd = -1;
 	fake.vm_fd = -1;
+	memcpy(fake.supported, usual, sizeof(usual));
+	fake.nr_supported = sizeof(usual) / sizeof(usual[0]);
 	fake.info = (struct vireo_info){
 		.abi = VIREO_ABI_VERSION,
 		.vendor = VIREO_VENDOR_AMD,
@@ -111,29 +127,16 @@ static int get_info(struct vireo_info *info)
 	return 0;
 }
 
-/* A small table of the usual leaves, with recognisable content. */
 static int supported_cpuid(struct vireo_cpuid *arg)
 {
-	static const struct vireo_cpuid_entry table[] = {
-		{ .leaf = 0, .eax = 0xb },
-		{ .leaf = 1, .eax = 0x600, .ebx = 0x00ff0800, .edx = 0x1 },
-		{ .leaf = 4, .subleaf = 0, .flags = VIREO_CPUID_SUBLEAF, .eax = 0x121 },
-		{ .leaf = 4, .subleaf = 1, .flags = VIREO_CPUID_SUBLEAF, .eax = 0x163 },
-		{ .leaf = 4, .subleaf = 2, .flags = VIREO_CPUID_SUBLEAF, .eax = 0 },
-		{ .leaf = 0xb, .subleaf = 0, .flags = VIREO_CPUID_SUBLEAF },
-		{ .leaf = 0xb, .subleaf = 1, .flags = VIREO_CPUID_SUBLEAF },
-		{ .leaf = 0x40000000, .ebx = 0x4b4d564b },
-		{ .leaf = 0x40000001, .eax = 0x01002aeb },
-		{ .leaf = 0x80000008, .eax = 0x3028 },
-	};
-	unsigned int n = sizeof(table) / sizeof(table[0]), room = arg->count;
+	unsigned int room = arg->count;
 
 	if (arg->size != sizeof(*arg))
 		return bad("cpuid size");
-	arg->count = n;
-	if (room < n)
+	arg->count = fake.nr_supported;
+	if (room < fake.nr_supported)
 		return -ENOSPC;
-	memcpy((void *)(uintptr_t)arg->entries, table, sizeof(table));
+	memcpy((void *)(uintptr_t)arg->entries, fake.supported, fake.nr_supported * sizeof(fake.supported[0]));
 	return 0;
 }
 

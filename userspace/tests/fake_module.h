@@ -37,6 +37,8 @@ struct fake_vcpu {
  * @guest: fills the run page of vCPU 0; what it returns, VIREO_RUN returns
  * @open_error: what opening fails with
  * @info: the answer to VIREO_GET_INFO
+ * @supported: the answer to VIREO_GET_SUPPORTED_CPUID
+ * @nr_supported: its length
  * @vm_error: what VIREO_CREATE_VM fails with
  * @cpuid_error: what VIREO_SET_CPUID fails with
  * @mark_error: what VIREO_MARK_DIRTY fails with
@@ -48,6 +50,8 @@ struct fake_module {
 	int (*guest)(struct fake_vcpu *vcpu, struct vireo_run *run);
 	int open_error;
 	struct vireo_info info;
+	struct vireo_cpuid_entry supported[VIREO_MAX_CPUID];
+	unsigned int nr_supported;
 	int vm_error;
 	int cpuid_error;
 	int mark_error;

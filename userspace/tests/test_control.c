@@ -521,7 +521,7 @@ static void test_config(void)
 		{ "{\"kernel\":null}", ":1: \"kernel\"" },
 		{ "{\"kernel\":true}", "needs a value" },
 		{ "{\"no-reboot\":\"yes\"}", "true or false" },
-		{ "{\"kernel\":{\"path\":\"x\"}}", "only devices are objects" },
+		{ "{\"kernel\":{\"path\":\"x\"}}", "only devices and CPU profiles are objects" },
 		{ "{\"config\":\"x\"}", "no such option" },
 		{ "{\"fw-cfg\":[\"a=b\",\n\"nonsense\"]}", ":2: nonsense" },
 		{ "{\"fw-cfg\":[\"a=b\",[\"c\"]]}", "a list in a list" },

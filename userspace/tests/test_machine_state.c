@@ -25,7 +25,7 @@ static void test_round_trip(struct machine *machine)
 	char why[MACHINE_STATE_WHY];
 
 	at_rest_mark(machine, 1);
-	is(machine_state_save(machine, &state), 0, "a machine's state is saved");
+	is(machine_state_save(machine, false, &state), 0, "a machine's state is saved");
 	at_rest_mark(machine, 2);
 	is(machine_state_load(machine, state.data, state.len, why), 0, "and loaded");
 	ok(at_rest_is_marked(machine, 1), "what it was, it is again");
@@ -52,7 +52,7 @@ static void test_altered(struct machine *machine)
 	size_t i;
 
 	at_rest_mark(machine, 1);
-	is(machine_state_save(machine, &state), 0, "to be altered");
+	is(machine_state_save(machine, false, &state), 0, "to be altered");
 	for (i = 0; i < state.len; i++) {
 		at_rest_mark(machine, 2);
 		state.data[i] ^= 0xff;
@@ -79,7 +79,7 @@ static void test_truncated(struct machine *machine)
 	size_t len;
 
 	at_rest_mark(machine, 1);
-	is(machine_state_save(machine, &state), 0, "to be cut");
+	is(machine_state_save(machine, false, &state), 0, "to be cut");
 	at_rest_mark(machine, 2);
 	for (len = 0; len < state.len; len++) {
 		/* A copy of just that length: who reads behind it is caught. */
@@ -120,7 +120,7 @@ static void test_refused(struct machine *machine)
 	uint8_t *at;
 
 	at_rest_mark(machine, 1);
-	is(machine_state_save(machine, &state), 0, "to be refused");
+	is(machine_state_save(machine, false, &state), 0, "to be refused");
 	at_rest_mark(machine, 2);
 
 	at = section(&state, 1);
@@ -133,6 +133,12 @@ static void test_refused(struct machine *machine)
 	is(machine_state_load(machine, state.data, state.len, why), -ENODEV, "another vendor's processor");
 	ok(strstr(why, "vendor"), "says so: %s", why);
 	at[offsetof(struct vireo_cpuid_entry, ebx)] ^= 1;
+
+	/* Of the second leaf, 1 */
+	at[sizeof(struct vireo_cpuid_entry) + offsetof(struct vireo_cpuid_entry, ecx)] ^= 1;
+	is(machine_state_load(machine, state.data, state.len, why), -ENODEV, "a feature that this host does not have");
+	ok(strstr(why, "what this host's have not: pni"), "says so: %s", why);
+	at[sizeof(struct vireo_cpuid_entry) + offsetof(struct vireo_cpuid_entry, ecx)] ^= 1;
 
 	at = section(&state, 4) + 8;
 	memcpy(&khz, at, 4);
@@ -178,7 +184,7 @@ static void test_list(struct machine *machine)
 	struct state_buffer state = { 0 };
 	json_t *list;
 
-	is(machine_state_save(machine, &state), 0, "to be told of");
+	is(machine_state_save(machine, false, &state), 0, "to be told of");
 	list = machine_state_list(state.data, state.len);
 	is(json_array_size(list), 4 * AT_REST_CPUS + 2, "a list of its parts");
 	ok(json_array_size(json_object_get(json_array_get(list, 4 * AT_REST_CPUS + 1), "devices")) > 5, "with the devices");
@@ -236,6 +242,51 @@ static void test_machine(void)
 	is(fake.open_fds, 0, "nothing stays open");
 }
 
+/* A machine with a CPU profile that has none of what leaf 1 has, and one MSR of two */
+static int load_limited(struct machine *machine, void *opaque)
+{
+	struct state_buffer state = { 0 }, left = { 0 };
+	struct vireo_msr *msr = (void *)fake.vcpu[0].block[VIREO_BLOCK_MSRS];
+	json_t *description, *profile;
+	char why[MACHINE_STATE_WHY];
+	struct cpu_profile got;
+
+	(void)opaque;
+	is(machine->profile.phys_bits, 39, "a machine with a CPU profile has what it says");
+	msr[0].index = 0x174;
+	msr[1].index = 0x175;
+	is(machine_state_save(machine, false, &state), 0, "its state for this host");
+	is(machine_state_save(machine, true, &left), 0, "and for another one");
+	is(state.len - left.len, AT_REST_CPUS * sizeof(*msr) * 2 - sizeof(*msr), "has no MSR that is not in the profile");
+	is(machine_state_check(machine, left.data, left.len, why), 0, "but is good");
+	section(&state, 1)[sizeof(struct vireo_cpuid_entry) + offsetof(struct vireo_cpuid_entry, edx)] |= 1;
+	is(machine_state_load(machine, state.data, state.len, why), -ENODEV, "a feature that the profile does not have");
+	ok(strstr(why, "what those of its CPU profile have not: fpu"), "says so: %s", why);
+
+	description = description_make(machine->config, machine_cpu_profile(machine));
+	profile = json_object_get(json_array_get(description, 0), "cpu-profile");
+	is(cpu_profile_parse(profile, &got, why), 0, "its description has the profile itself");
+	ok(!memcmp(&got, &machine->profile, sizeof(got)), "the same");
+	json_decref(description);
+	state_buffer_free(&state);
+	state_buffer_free(&left);
+	return EXIT_FAULT;
+}
+
+static void test_limited(void)
+{
+	const struct machine_source source = { load_limited, NULL, true, false, NULL };
+
+	fake_reset();
+	is(at_rest_run_with(&source, 64,
+			    ", \"cpu-profile\": {\"vireo-cpu-profile\": 1, \"vendor\": \"\", \"physical_address_bits\": 39, \"tsc_khz\": 2000000,"
+			    " \"msrs\": [\"0x174\"], \"cpuid\": ["
+			    "{\"leaf\": \"0\", \"eax\": \"1\", \"ebx\": \"0\", \"ecx\": \"0\", \"edx\": \"0\"},"
+			    "{\"leaf\": \"1\", \"eax\": \"1\", \"ebx\": \"0\", \"ecx\": \"0\", \"edx\": \"0\"},"
+			    "{\"leaf\": \"0x80000008\", \"eax\": \"0x3027\", \"ebx\": \"0\", \"ecx\": \"0\", \"edx\": \"0\"}]}"),
+	   EXIT_FAULT, "and ends");
+}
+
 static int load_nothing(struct machine *machine, void *opaque)
 {
 	(void)opaque;
@@ -276,7 +327,7 @@ static void test_description(void)
 	char want[512];
 
 	is(description_parse(&config, &file, "test", description), 0, "a description is understood");
-	again = description_make(&config);
+	again = description_make(&config, NULL);
 	got = json_dumps(again, JSON_INDENT(1));
 	ok(json_equal(again, description), "and made again: %s", got);
 	free(got);
@@ -285,7 +336,7 @@ static void test_description(void)
 	   "in their order");
 	json_decref(again);
 	config.kernel = "some/where";
-	again = description_make(&config);
+	again = description_make(&config, NULL);
 	snprintf(want, sizeof(want), "%s/some/where", cwd);
 	ok(!strcmp(json_string_value(json_object_get(json_array_get(again, 0), "kernel")), want),
 	   "paths are absolute");
@@ -321,6 +372,7 @@ int main(void)
 	test_description();
 	test_bad_description();
 	test_machine();
+	test_limited();
 	test_failure();
 	at_rest_end();
 	return tap_done();

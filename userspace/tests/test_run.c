@@ -102,6 +102,20 @@ static int paravirtual(struct fake_vcpu *vcpu, struct vireo_run *run)
 	return wrong(run, 6);
 }
 
+/* Ends with a status that has the model, a feature and the address bits that CPUID tells. */
+static int processor(struct fake_vcpu *vcpu, struct vireo_run *run)
+{
+	unsigned int i, seen = 0;
+
+	for (i = 0; i < vcpu->nr_cpuid; i++) {
+		if (vcpu->cpuid[i].leaf == 1)
+			seen |= (vcpu->cpuid[i].eax & 3) | (vcpu->cpuid[i].ecx & 1) << 2;
+		if (vcpu->cpuid[i].leaf == 0x80000008)
+			seen |= (vcpu->cpuid[i].eax & 0xf) << 3;
+	}
+	return io_out(run, 0xf4, 1, seen);
+}
+
 /* OUTS and INS: many units in one exit. */
 static int strings(struct fake_vcpu *vcpu, struct vireo_run *run)
 {
@@ -721,6 +735,89 @@ static void test_paravirt(void)
 	unlink(config);
 }
 
+/* A host with a feature, another model, and more address bits */
+static void better_host(void)
+{
+	fake.supported[1].eax++;
+	fake.supported[1].ecx |= 1;
+	fake.supported[9].eax += 2;
+	fake.info.phys_bits += 2;
+}
+
+static void other_host(void)
+{
+	fake.supported[0].ebx = 0x756e6547;
+}
+
+static void test_cpu_profile(void)
+{
+	char profile[64], better[64], both[160], config[64], text[400];
+
+	RUN(NULL, "info", "--cpu-profile");
+	ok(ended(0) && says("\"vireo-cpu-profile\": 1") && says("\"physical_address_bits\": 40") &&
+	   says("\n    {\"leaf\": \"0x4\", \"subleaf\": \"0x1\", \"eax\": \"0x163\"") && says("\"msrs\": [\"0x174\""),
+	   "the profile of this host");
+	write_file(profile, "profile", out, strlen(out));
+	prepare = better_host;
+	RUN(NULL, "info", "--cpu-profile");
+	ok(ended(0) && says("\"physical_address_bits\": 42"), "that of a better one");
+	write_file(better, "better", out, strlen(out));
+
+	RUN(processor, "run", "--kernel", kernel);
+	ok(ended((10 << 3 | 4 | 1) << 1 | 1), "without one, a guest there has all that it has");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", profile);
+	ok(ended((8 << 3) << 1 | 1), "with one, what both have, and its model");
+	snprintf(both, sizeof(both), "%s,%s", better, profile);
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", both);
+	ok(ended((8 << 3 | 1) << 1 | 1), "with two, the model of the first");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", profile, "--cpu-profile", better);
+	ok(ended((8 << 3) << 1 | 1), "in either order");
+	snprintf(text, sizeof(text), "{\"kernel\": \"%s\", \"cpu-profile\": [\"%s\"]}", kernel, profile);
+	write_file(config, "config", text, strlen(text));
+	RUN(processor, "run", "--config", config, "--cpu-profile", better);
+	ok(ended((8 << 3) << 1 | 1), "from a configuration, and typed ones on top");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", profile, "--memory", "5G");
+	ok(ended((8 << 3) << 1 | 1), "with memory above 4 GiB");
+	prepare = few_bits;
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", profile, "--memory", "100G");
+	ok(ended(2) && says("36 address bits"), "address bits of the host count, too");
+	prepare = NULL;
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", better);
+	ok(ended((8 << 3 | 1) << 1 | 1), "a better one gives no more than there is");
+
+	snprintf(text, sizeof(text), "{\"kernel\": \"%s\",\n\"cpu-profile\": {\"vireo-cpu-profile\": 7}}", kernel);
+	write_file(config, "config", text, strlen(text));
+	RUN(processor, "run", "--config", config);
+	ok(ended(2) && says("a CPU profile of version 7"), "one that is in the configuration itself, and newer");
+	snprintf(text, sizeof(text), "{\"kernel\": {\"vireo-cpu-profile\": 7}}");
+	write_file(config, "config", text, strlen(text));
+	RUN(processor, "run", "--config", config);
+	ok(ended(2) && says("only devices and CPU profiles"), "or in the wrong place");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", initrd);
+	ok(ended(2) && says("not a CPU profile"), "a file that is none");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", "/nonexistent");
+	ok(ended(2) && says("No such file"), "no file");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", "");
+	ok(ended(2) && says("is empty"), "no name");
+	snprintf(both, sizeof(both), "%s,", profile);
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", both);
+	ok(ended(2) && says("is empty"), "nor behind a comma");
+	prepare = other_host;
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", profile);
+	ok(ended(2) && says("the CPU profile is of \"\" processors, this host's are \"Genu\""), "another vendor's");
+	RUN(NULL, "info", "--cpu-profile");
+	write_file(better, "better", out, strlen(out));
+	snprintf(both, sizeof(both), "%s,%s", profile, better);
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", both);
+	ok(ended(2) && says("those of the first one are \"\""), "two vendors'");
+	prepare = no_module;
+	RUN(NULL, "info", "--cpu-profile");
+	ok(ended(1) && says("not loaded"), "without a module there is none");
+	RUN(processor, "run", "--kernel", kernel, "--cpu-profile", initrd);
+	ok(ended(2) && says("not a CPU profile"), "which is not asked for one that is wrong");
+	prepare = NULL;
+}
+
 static void test_files(void)
 {
 	char path[64], spec[80], read_back[64] = "";
@@ -924,6 +1021,7 @@ int main(void)
 	test_module();
 	test_guests();
 	test_paravirt();
+	test_cpu_profile();
 	test_files();
 	test_screen();
 	test_signal(SIGTERM);

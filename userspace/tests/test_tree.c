@@ -91,7 +91,7 @@ static uint32_t sum_of(const uint8_t *memory)
 
 static json_t *describe(struct machine *machine)
 {
-	return json_pack("{s:o}", "machine", description_make(machine->config));
+	return json_pack("{s:o}", "machine", description_make(machine->config, machine_cpu_profile(machine)));
 }
 
 static int take(struct machine *machine, const char *tag)
@@ -101,7 +101,7 @@ static int take(struct machine *machine, const char *tag)
 	int r;
 
 	*why = '\0';
-	r = machine_state_save(machine, &state);
+	r = machine_state_save(machine, false, &state);
 	if (!r)
 		r = tree_snapshot(machine, tag, info, &state, why);
 	json_decref(info);
@@ -332,7 +332,7 @@ static void test_fork(struct machine *machine, const char *tag)
 	if (tag)
 		pid = tree_fork(machine, tag, "child", why);
 	else
-		pid = machine_state_save(machine, &state) ? -1 : machine_fork(machine, "child", info, &state, why);
+		pid = machine_state_save(machine, false, &state) ? -1 : machine_fork(machine, "child", info, &state, why);
 	ok(pid > 0, "a machine from %s: %s", tag ? tag : "where it is", pid > 0 ? "it is there" : why);
 	until(__atomic_load_n(&shared->runs, __ATOMIC_SEQ_CST));
 	is(shared->sum, sum, "has the memory");

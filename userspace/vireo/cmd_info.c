@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vireo info: what the processor and the module offer, for people and as JSON. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vireo.h"
 
 #include "command.h"
+#include "cpu_profile.h"
 #include "open.h"
 #include "util.h"
 
 static const char help_text[] =
-"Usage: vireo info [--json]\n"
+"Usage: vireo info [--json | --cpu-profile]\n"
 "Tell what this processor and the loaded module offer, and what is missing.\n"
 "\n"
-"  --json  for programs; names and fields stay as they are\n"
-"  --help  this text\n";
+"  --json         for programs; names and fields stay as they are\n"
+"  --cpu-profile  what guests may be given here, for \"vireo run --cpu-profile\"\n"
+"                 on this host or another one\n"
+"  --help         this text\n";
 
 typedef const char *(*name_fn)(unsigned int bit);
 
@@ -94,10 +99,54 @@ static void print_text(const struct vireo_info *info)
 		   vireo_mitigation_text);
 }
 
+/* JSON, but a leaf on a line: people read it, and take things away. */
+static int print_profile_json(const json_t *object)
+{
+	const char *key, *comma = "";
+	json_t *value, *item;
+	char *text;
+	size_t i;
+
+	json_object_foreach((json_t *)object, key, value) {
+		printf("%s\n  \"%s\": ", *comma ? comma : "{", key);
+		comma = ",";
+		if (json_is_array(value))
+			printf("[");
+		json_array_foreach(value, i, item) {
+			text = json_dumps(item, JSON_ENCODE_ANY);
+			printf("%s%s%s", i ? "," : "", json_is_object(item) ? "\n    " : i ? " " : "", text ? text : "");
+			free(text);
+		}
+		text = json_is_array(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+		printf("%s", json_is_array(value) ? "]" : text ? text : "");
+		free(text);
+	}
+	printf("\n}\n");
+	return ferror(stdout) ? EXIT_FAULT : EXIT_OK;
+}
+
+static int print_profile(struct vireo *vireo)
+{
+	struct cpu_profile *profile = malloc(sizeof(*profile));
+	int r = profile ? cpu_profile_of_host(vireo, profile) : -ENOMEM;
+	json_t *object = r ? NULL : cpu_profile_json(profile);
+
+	if (r)
+		report_error("the module does not tell what it gives a guest: %s", strerror(-r));
+	else if (!object)
+		report_error("no memory for the CPU profile");
+	r = object ? print_profile_json(object) : EXIT_FAULT;
+	json_decref(object);
+	free(profile);
+	return r;
+}
+
 static int info(int argc, char **argv)
 {
-	bool json = false;
-	const struct command_option options[] = { { "json", NULL, &json }, { NULL, NULL, NULL } };
+	bool json = false, profile = false;
+	const struct command_option options[] = {
+		{ "json", NULL, &json }, { "cpu-profile", NULL, &profile }, { NULL, NULL, NULL },
+	};
 	const struct command_syntax syntax = { help_text, options, NULL, 0, 0 };
 	int r = command_arguments(argc, argv, &syntax);
 	struct vireo *vireo;
@@ -107,12 +156,14 @@ static int info(int argc, char **argv)
 	r = open_vireo(&vireo);
 	if (r)
 		return r;
-	if (json)
+	if (profile)
+		r = print_profile(vireo);
+	else if (json)
 		print_json(vireo_get_info(vireo));
 	else
 		print_text(vireo_get_info(vireo));
 	vireo_close(vireo);
-	return EXIT_OK;
+	return r;
 }
 
 VIREO_COMMAND("info", "what this processor and the module offer", info);

@@ -47,6 +47,9 @@ static const char help_text[] =
 "                     a port that prints to the console (0xe9, 0x402); default: none\n"
 "  --paravirt LIST    features of the paravirtual ABI to offer: \"all\" (default), \"none\",\n"
 "                     or names with commas between them; \"-NAME\" takes one away\n"
+"  --cpu-profile FILE[,FILE...]\n"
+"                     processors that have no more than those of all these hosts\n"
+"                     (vireo info --cpu-profile), and of this one; repeatable\n"
 "  --hybrid           interpret the guest's supervisor code; only programs run directly\n"
 "  --screen-dump FILE write the text screen (0xb8000) there at the end, and at SIGUSR1\n"
 "  --stats            print counters of exits at the end\n"
@@ -65,7 +68,7 @@ enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MODULE, OPT_MEMORY, OPT_CPUS, OPT_NAME,
 	OPT_CONSOLE, OPT_NO_REBOOT, OPT_FW_CFG, OPT_TEST_DEVICE, OPT_DEBUG_EXIT,
 	OPT_DEBUG_CONSOLE, OPT_HYBRID, OPT_SCREEN_DUMP, OPT_STATS, OPT_HELP,
-	OPT_CONFIG, OPT_HUGEPAGES, OPT_PARAVIRT,
+	OPT_CONFIG, OPT_HUGEPAGES, OPT_PARAVIRT, OPT_CPU_PROFILE,
 	OPT_DEVICES,		/* and those that follow: devices */
 };
 
@@ -91,6 +94,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "hugepages", optional_argument, NULL, OPT_HUGEPAGES },
 	{ "paravirt", required_argument, NULL, OPT_PARAVIRT },
+	{ CONFIG_WHOLE_OBJECT, required_argument, NULL, OPT_CPU_PROFILE },
 };
 
 static int usage(const char *problem, const char *what)
@@ -240,6 +244,24 @@ static int set_hugepages(struct machine_config *config, const char *text)
 	return 0;
 }
 
+static int add_cpu_profiles(struct machine_config *config, char *text)
+{
+	bool more = true;
+	char *word;
+
+	while (more) {
+		/* One that is given itself has commas of its own. */
+		word = text;
+		more = *text != '{' && params_cut(&text, &word);
+		if (!*word)
+			return usage("the name of a CPU profile is empty", "--" CONFIG_WHOLE_OBJECT);
+		if (config->nr_cpu_profiles == MACHINE_CPU_PROFILES_MAX)
+			return usage("too many CPU profiles", "--" CONFIG_WHOLE_OBJECT);
+		config->cpu_profile[config->nr_cpu_profiles++] = word;
+	}
+	return 0;
+}
+
 static int add_device(struct machine_config *config, const struct device_option *option,
 		      const char *arg)
 {
@@ -324,6 +346,8 @@ static int set_option(struct machine_config *config, int option, char *arg)
 		return set_hugepages(config, arg);
 	case OPT_PARAVIRT:
 		return paravirt_parse(arg, &config->paravirt) ? EXIT_USAGE : 0;
+	case OPT_CPU_PROFILE:
+		return add_cpu_profiles(config, arg);
 	case OPT_CONFIG:
 		return 0;	/* read before the rest */
 	default:
@@ -399,8 +423,8 @@ static int set_from_file(struct machine_config *config, const struct option *all
 		return usage("it needs a value", entry->name);
 	if (option->has_arg == no_argument && entry->value)
 		return usage("it is true or false", entry->name);
-	if (entry->object && option->val < OPT_DEVICES)
-		return usage("only devices are objects", entry->name);
+	if (entry->object && option->val < OPT_DEVICES && option->val != OPT_CPU_PROFILE)
+		return usage("only devices and CPU profiles are objects", entry->name);
 	return set_option(config, option->val, entry->value);
 }
 

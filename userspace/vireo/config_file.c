@@ -202,6 +202,13 @@ static int read_value(struct reading *reading, const char *key, json_t *value, u
 			return -ENOMEM;
 		break;
 	case JSON_OBJECT:
+		/* Nothing of it is for the command line to understand. */
+		if (!strcmp(key, CONFIG_WHOLE_OBJECT)) {
+			text = json_dumps(value, JSON_COMPACT);
+			if (!text)
+				return -ENOMEM;
+			break;
+		}
 		r = object_text(reading, key, element, value, &text);
 		if (r) {
 			free(text);

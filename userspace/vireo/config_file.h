@@ -6,12 +6,15 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/* The option whose argument may be an object, as it is; objects are devices' parameters otherwise */
+#define CONFIG_WHOLE_OBJECT "cpu-profile"
+
 /**
  * struct config_entry - an option as if it had been typed
  * @name: without "--"; @value: its argument, NULL for "true"
  * @where: "FILE:LINE", for messages
  * @in_list: it is one of a list
- * @object: it was an object, that of a device
+ * @object: it was an object
  */
 struct config_entry {
 	char *name;

@@ -7,6 +7,7 @@
 
 #include "description.h"
 #include "block/branch.h"
+#include "cpu_profile.h"
 #include "machine.h"
 #include "option.h"
 #include "params.h"
@@ -164,7 +165,7 @@ static int add_devices(json_t *list, const struct machine_config *config)
 	return r;
 }
 
-static json_t *machine_object(const struct machine_config *config)
+static json_t *machine_object(const struct machine_config *config, struct cpu_profile *profile)
 {
 	json_t *object = json_object();
 	int r;
@@ -188,6 +189,9 @@ static json_t *machine_object(const struct machine_config *config)
 		r |= json_object_set_new(object, "no-reboot", json_true());
 	if (config->test_device)
 		r |= json_object_set_new(object, "test-device", json_true());
+	/* Itself, since a host to which it goes has no file of this one; all of them in one. */
+	if (profile)
+		r |= json_object_set_new(object, CONFIG_WHOLE_OBJECT, cpu_profile_json(profile));
 	if (config->hybrid)
 		r |= json_object_set_new(object, "hybrid", json_true());
 	if (config->stats)
@@ -202,15 +206,16 @@ static json_t *machine_object(const struct machine_config *config)
 /**
  * description_make() - describe a machine
  * @config: its configuration
+ * @profile: machine_cpu_profile() of it
  *
  * Return: a list of objects, or NULL.
  */
-json_t *description_make(const struct machine_config *config)
+json_t *description_make(const struct machine_config *config, struct cpu_profile *profile)
 {
 	json_t *list = json_array();
 	int r;
 
-	r = json_array_append_new(list, machine_object(config));
+	r = json_array_append_new(list, machine_object(config, profile));
 	if (!r)
 		r = add_devices(list, config);
 	if (!r)

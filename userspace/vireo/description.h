@@ -10,10 +10,11 @@
 
 #include "config_file.h"
 
+struct cpu_profile;
 struct machine_config;
 
-/* Paths in it are absolute; NULL: no memory, or a text that is not UTF-8 */
-json_t *description_make(const struct machine_config *config);
+/* Paths in it are absolute; @profile: the CPU profile that it has, or NULL. NULL: no memory, or a text that is not UTF-8 */
+json_t *description_make(const struct machine_config *config, struct cpu_profile *profile);
 /* cmd_run.c, where options are understood */
 int description_parse(struct machine_config *config, struct config_file *file, const char *where,
 		      json_t *description);

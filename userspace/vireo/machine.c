@@ -17,11 +17,9 @@
 
 #include "machine.h"
 #include "control.h"
-#include "cpuid.h"
 #include "generation.h"
 #include "open.h"
 #include "option.h"
-#include "paravirt.h"
 #include "screen.h"
 #include "terminal.h"
 #include "track.h"
@@ -263,7 +261,9 @@ static int open_files(struct machine *machine)
 	unsigned int i;
 	int r;
 
-	r = open_file(&machine->kernel, config->kernel, "kernel");
+	r = processors_read_profiles(machine);
+	if (!r)
+		r = open_file(&machine->kernel, config->kernel, "kernel");
 	for (i = 0; i < config->nr_modules && !r; i++) {
 		r = open_file(&machine->module[i].file, config->modules[i].path,
 			      config->has_initrd && i == 0 ? "initrd" : "module");
@@ -357,10 +357,12 @@ static int create_vm(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 	const struct vireo_info *info;
-	unsigned int i;
+	unsigned int phys_bits, i;
 	int r;
 
 	r = open_vireo(&machine->vireo);
+	if (!r)
+		r = processors_limit(machine);
 	if (r)
 		return r;
 	info = vireo_get_info(machine->vireo);
@@ -369,10 +371,11 @@ static int create_vm(struct machine *machine)
 			     info->max_vcpus);
 		return EXIT_USAGE;
 	}
-	if (info->phys_bits < 64 && config->memory > MEMORY_LOW_MAX &&
-	    (MEMORY_HIGH_BASE + config->memory - MEMORY_LOW_MAX - 1) >> info->phys_bits) {
+	phys_bits = machine->profile.phys_bits;
+	if (phys_bits < 64 && config->memory > MEMORY_LOW_MAX &&
+	    (MEMORY_HIGH_BASE + config->memory - MEMORY_LOW_MAX - 1) >> phys_bits) {
 		report_error("%llu MiB of memory; this processor's guests have %u address bits",
-			     (unsigned long long)(config->memory / MIB), info->phys_bits);
+			     (unsigned long long)(config->memory / MIB), phys_bits);
 		return EXIT_USAGE;
 	}
 	r = vireo_vm_create(machine->vireo, machine->name,
@@ -393,57 +396,8 @@ static int create_vm(struct machine *machine)
 	}
 	machine->memory.written = track_written;
 	machine->memory.opaque = machine;
-	machine->pci_map = pci_map(memory_end(&machine->memory), info->phys_bits);
+	machine->pci_map = pci_map(memory_end(&machine->memory), phys_bits);
 	return write_tables(machine);
-}
-
-static int create_cpu(struct machine *machine, unsigned int id,
-		      const struct vireo_cpuid_entry *entries, unsigned int count)
-{
-	struct cpu *cpu = &machine->cpu[id];
-	int r;
-
-	r = vireo_vcpu_create(machine->vm, id, &cpu->vcpu);
-	if (r) {
-		report_error("vCPU %u cannot be created: %s", id, strerror(-r));
-		return EXIT_FAULT;
-	}
-	cpu->machine = machine;
-	cpu->run = vireo_vcpu_page(cpu->vcpu);
-	machine->nr_cpus++;
-	r = vireo_vcpu_set_cpuid(cpu->vcpu, entries, count);
-	if (r) {
-		report_error("the module refuses the CPUID table of vCPU %u: %s", id,
-			     strerror(-r));
-		return EXIT_FAULT;
-	}
-	r = cpu_read_initial(cpu);
-	if (r) {
-		report_error("the state of vCPU %u cannot be read: %s", id, strerror(-r));
-		return EXIT_FAULT;
-	}
-	return 0;
-}
-
-static int create_cpus(struct machine *machine)
-{
-	struct vireo_cpuid_entry entries[VIREO_MAX_CPUID];
-	unsigned int count = VIREO_MAX_CPUID, i;
-	int r;
-
-	r = vireo_supported_cpuid(machine->vireo, entries, &count);
-	if (r) {
-		report_error("the module does not tell its CPUID table: %s", strerror(-r));
-		return EXIT_FAULT;
-	}
-	cpuid_topology(entries, count, machine->config->cpus);
-	paravirt_limit(entries, count, machine->config->paravirt);
-	for (i = 0; i < machine->config->cpus; i++) {
-		r = create_cpu(machine, i, entries, count);
-		if (r)
-			return r;
-	}
-	return 0;
 }
 
 static int add_fw_cfg_files(struct machine *machine, struct fw_cfg *fw_cfg)
@@ -1024,7 +978,7 @@ int machine_run(const struct machine_config *config)
 	if (!status)
 		status = create_vm(machine);
 	if (!status)
-		status = create_cpus(machine);
+		status = processors_create(machine);
 	if (!status)
 		status = create_board(machine);
 	if (!status)

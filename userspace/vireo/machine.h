@@ -25,6 +25,7 @@
 #include "board.h"
 #include "boot/boot.h"
 #include "console.h"
+#include "cpu_profile.h"
 #include "loop.h"
 #include "memory.h"
 #include "pci/pci.h"
@@ -45,6 +46,7 @@ struct uart;
 #define MACHINE_FW_CFG_MAX 32
 #define MACHINE_REASON_BYTES 32
 #define MACHINE_DEVICES_MAX 64
+#define MACHINE_CPU_PROFILES_MAX 16
 #define MACHINE_QUOTA_NS 20000000ULL
 
 /**
@@ -87,6 +89,8 @@ struct machine_source {
  * @device: options that make devices, and their parameters, in the order of the command line
  * @nr_devices: how many
  * @paravirt: features of the paravirtual ABI that the guest may have, see paravirt_parse()
+ * @cpu_profile: paths of CPU profiles, or they themselves (cpu_profile_read()); the guest has what all of them have
+ * @nr_cpu_profiles: how many
  * @hybrid: supervisor code is interpreted
  * @stats: print counters at the end
  * @screen_dump: file for the text screen, at the end and at SIGUSR1; NULL: none
@@ -114,6 +118,8 @@ struct machine_config {
 	struct { const struct device_option *option; struct params *params; bool from_file; } device[MACHINE_DEVICES_MAX];
 	unsigned int nr_devices;
 	uint32_t paravirt;
+	const char *cpu_profile[MACHINE_CPU_PROFILES_MAX];
+	unsigned int nr_cpu_profiles;
 	bool hybrid;
 	bool stats;
 	const char *screen_dump;
@@ -196,6 +202,7 @@ struct cpu {
  * @quiet: paused, as far as devices are concerned; protected by the board's lock
  * @clock: the paravirtual clock, while the machine is paused
  * @rest_tsc: the host's time-stamp counter when it came to rest
+ * @profile: what processors may give it: this host's, less what its CPU profiles have not
  * @cpuid: what CPUID told the guest when it began to run: the table of vCPU 0
  * @nr_cpuid: its length
  * @migration: it moves, or has tried to; see migrate/migration.h. The control socket's thread and the main thread
@@ -246,6 +253,7 @@ struct machine {
 	bool quiet;
 	struct vireo_blocks clock;
 	uint64_t rest_tsc;
+	struct cpu_profile profile;
 	struct vireo_cpuid_entry cpuid[VIREO_MAX_CPUID];
 	unsigned int nr_cpuid;
 	struct migration *migration;
@@ -316,6 +324,17 @@ void machine_save_forget(struct machine *machine);
 
 /* control_commands.c */
 int machine_control_open(struct machine *machine);
+
+/* Its CPU profile, if it was given one; NULL: it has what its host has */
+static inline struct cpu_profile *machine_cpu_profile(struct machine *machine)
+{
+	return machine->config->nr_cpu_profiles ? &machine->profile : NULL;
+}
+
+/* processors.c */
+int processors_read_profiles(struct machine *machine);
+int processors_limit(struct machine *machine);
+int processors_create(struct machine *machine);
 
 /* cpu.c */
 #define CPU_THREAD_NAME 16	/* bytes that Linux has for it, with its end */

@@ -112,8 +112,46 @@ static int save_tsc(struct cpu *cpu, unsigned int index, uint64_t host, struct s
 	return r;
 }
 
-static int save_cpu(struct cpu *cpu, unsigned int index, uint64_t host, struct state_buffer *out)
+/* A block behind others, of its version */
+static void *add_block(struct vireo_blocks *blocks, const struct vireo_block *block)
 {
+	struct vireo_block *added = vireo_blocks_add(blocks, block->type, block + 1, block->len);
+
+	if (added)
+		added[-1].version = block->version;
+	return added;
+}
+
+/* The same blocks, with those MSRs only that are in a profile */
+static int drop_msrs(struct vireo_blocks *blocks, const struct cpu_profile *profile)
+{
+	struct vireo_blocks kept = VIREO_BLOCKS_INIT;
+	struct vireo_block *block = NULL;
+	struct vireo_msr *msr;
+	unsigned int i, n;
+
+	while ((block = vireo_blocks_next(blocks, block))) {
+		if (block->type == VIREO_BLOCK_MSRS) {
+			msr = vireo_block_payload(block, 0);
+			for (i = n = 0; i < block->len / sizeof(*msr); i++)
+				if (cpu_profile_has_msr(profile, msr[i].index))
+					msr[n++] = msr[i];
+			block->len = n * (uint32_t)sizeof(*msr);
+			add_block(&kept, block);
+			/* Where the next block is */
+			block->len = i * (uint32_t)sizeof(*msr);
+		} else {
+			add_block(&kept, block);
+		}
+	}
+	vireo_blocks_free(blocks);
+	*blocks = kept;
+	return kept.error;
+}
+
+static int save_cpu(struct cpu *cpu, unsigned int index, uint64_t host, bool leaves, struct state_buffer *out)
+{
+	const struct cpu_profile *profile = leaves ? machine_cpu_profile(cpu->machine) : NULL;
 	uint64_t types = CPU_BLOCKS & vireo_get_info(cpu->machine->vireo)->blocks;
 	struct vireo_cpuid_entry entries[VIREO_MAX_CPUID];
 	struct vireo_blocks blocks = VIREO_BLOCKS_INIT;
@@ -126,6 +164,8 @@ static int save_cpu(struct cpu *cpu, unsigned int index, uint64_t host, struct s
 		return r;
 	add(out, SECTION_CPUID, index, entries, count * sizeof(entries[0]));
 	r = vireo_vcpu_get_state(cpu->vcpu, types, &blocks);
+	if (!r && profile)
+		r = drop_msrs(&blocks, profile);
 	if (!r) {
 		add(out, SECTION_VCPU, index, blocks.data, blocks.len);
 		inject = cpu->run->inject.valid ? cpu->run->inject : (struct vireo_event){ 0 };
@@ -139,11 +179,12 @@ static int save_cpu(struct cpu *cpu, unsigned int index, uint64_t host, struct s
 /**
  * machine_state_save() - take the state of a machine
  * @machine: the machine, at rest
+ * @leaves: it may be loaded on another host, which has no more than the machine's CPU profile, if it has one
  * @out: the state is appended; to be freed by the caller in any case
  *
  * Return: 0; -EBUSY (board_busy() tells why), or another negative errno.
  */
-int machine_state_save(struct machine *machine, struct state_buffer *out)
+int machine_state_save(struct machine *machine, bool leaves, struct state_buffer *out)
 {
 	struct state_buffer devices = { 0 };
 	uint64_t host = machine->rest_tsc;
@@ -156,7 +197,7 @@ int machine_state_save(struct machine *machine, struct state_buffer *out)
 	board_unlock(&machine->board);
 	r = busy ? -EBUSY : 0;
 	for (i = 0; i < machine->nr_cpus && !r; i++)
-		r = save_cpu(&machine->cpu[i], i, host, out);
+		r = save_cpu(&machine->cpu[i], i, host, leaves, out);
 	add(out, SECTION_CLOCK, 0, machine->clock.data, machine->clock.len);
 	board_lock(&machine->board);
 	board_save(&machine->board, &devices);
@@ -260,37 +301,39 @@ static int read_blocks(struct section section, struct vireo_blocks *blocks)
 	return end == section.len ? 0 : -EINVAL;
 }
 
-static const struct vireo_cpuid_entry *vendor_of(const struct vireo_cpuid_entry *entries, unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		if (!entries[i].leaf)
-			return &entries[i];
-	return NULL;
-}
-
-/* Bits of one vendor may mean something else on the other's processors. */
+/* What its processors have, this host's have, and the machine's own CPU profile, if there is one. */
 static int check_cpuid(struct machine *machine, struct section section, char *why)
 {
 	struct vireo_cpuid_entry host[VIREO_MAX_CPUID], saved[VIREO_MAX_CPUID];
-	const struct vireo_cpuid_entry *ours, *its;
-	unsigned int count = VIREO_MAX_CPUID;
+	struct cpu_table table = { saved, (unsigned int)(section.len / sizeof(saved[0])) };
+	struct cpu_table ours = { host, VIREO_MAX_CPUID };
 	int r;
 
 	if (!section.len || section.len > sizeof(saved) || section.len % sizeof(saved[0]))
 		return no(why, -EINVAL, "the state has a malformed CPUID table");
 	memcpy(saved, section.data, section.len);
-	r = vireo_supported_cpuid(machine->vireo, host, &count);
+	if (!cpu_leaf(table, 0, 0))
+		return no(why, -EINVAL, "the state has a CPUID table without a vendor");
+	r = vireo_supported_cpuid(machine->vireo, host, &ours.nr);
 	if (r)
 		return no(why, r, "the module does not tell its CPUID table");
-	ours = vendor_of(host, count);
-	its = vendor_of(saved, (unsigned int)(section.len / sizeof(saved[0])));
-	if (!ours || !its)
-		return no(why, -EINVAL, "the state has a CPUID table without a vendor");
-	if (ours->ebx != its->ebx || ours->ecx != its->ecx || ours->edx != its->edx)
-		return no(why, -ENODEV, "the machine ran on a processor of another vendor");
-	return 0;
+	r = cpu_check(table, ours, "this host's", why, MACHINE_STATE_WHY);
+	if (!r && machine_cpu_profile(machine))
+		r = cpu_check(table, cpu_profile_table(&machine->profile), "those of its CPU profile", why,
+			      MACHINE_STATE_WHY);
+	return r ? -ENODEV : 0;
+}
+
+/**
+ * machine_same_tsc() - whether two time-stamp counters have one frequency
+ * @a: of one, kHz
+ * @b: of the other
+ *
+ * Return: they have, as far as it can be measured.
+ */
+bool machine_same_tsc(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) * 1000000 <= a * TSC_PPM_MAX;
 }
 
 static int check_tsc(struct machine *machine, struct section section, char *why)
@@ -304,7 +347,7 @@ static int check_tsc(struct machine *machine, struct section section, char *why)
 	there = tsc.khz;
 	if (tsc.pad)
 		return no(why, -EINVAL, "the state has a malformed time-stamp counter");
-	if ((here > there ? here - there : there - here) * 1000000 > here * TSC_PPM_MAX) {
+	if (!machine_same_tsc(here, there)) {
 		snprintf(why, MACHINE_STATE_WHY, "the machine's time-stamp counter has %llu kHz, this host's %llu",
 			 (unsigned long long)there, (unsigned long long)here);
 		return -ENODEV;
@@ -428,7 +471,7 @@ static int load_cpuid(struct cpu *cpu, struct section section)
 static int load_blocks(struct cpu *cpu, struct section section, struct section tsc_section, uint64_t host)
 {
 	struct vireo_blocks saved, blocks = VIREO_BLOCKS_INIT;
-	struct vireo_block *block = NULL, *added;
+	struct vireo_block *block = NULL;
 	struct vireo_tsc_offset offset;
 	struct tsc tsc;
 	int r;
@@ -437,12 +480,9 @@ static int load_blocks(struct cpu *cpu, struct section section, struct section t
 	offset.offset = tsc.value - host;
 	vireo_blocks_add(&blocks, VIREO_BLOCK_TSC_OFFSET, &offset, sizeof(offset));
 	r = read_blocks(section, &saved);
-	while (!r && (block = vireo_blocks_next(&saved, block))) {
-		added = vireo_blocks_add(&blocks, block->type, block + 1, block->len);
-		/* The kernel shall look at the version, too. */
-		if (added)
-			added[-1].version = block->version;
-	}
+	/* The kernel shall look at the versions, too. */
+	while (!r && (block = vireo_blocks_next(&saved, block)))
+		add_block(&blocks, block);
 	if (!r)
 		r = vireo_vcpu_set_state(cpu->vcpu, &blocks);
 	vireo_blocks_free(&saved);
@@ -542,7 +582,7 @@ int machine_state_load(struct machine *machine, const void *data, size_t len, ch
 	r = machine_state_check(machine, data, len, why);
 	if (r)
 		return r;
-	r = machine_state_save(machine, &before);
+	r = machine_state_save(machine, false, &before);
 	if (r) {
 		snprintf(why, MACHINE_STATE_WHY, "the state cannot be read: %s", strerror(-r));
 	} else {

@@ -9,6 +9,7 @@
 #define VIREO_MACHINE_STATE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,10 +18,10 @@
 struct machine;
 
 #define MACHINE_STATE_VERSION	1
-#define MACHINE_STATE_WHY	192	/* bytes of a reason */
+#define MACHINE_STATE_WHY	256	/* bytes of a reason */
 
-/* Before its memory is read, which that may change. Of a machine that is paused, by the main thread or with its vCPUs and devices known to stay at rest. 0 or a negative errno */
-int machine_state_save(struct machine *machine, struct state_buffer *out);
+/* Before its memory is read, which that may change. Of a machine that is paused, by the main thread or with its vCPUs and devices known to stay at rest. @leaves: for another host: without MSRs that its CPU profile has not. 0 or a negative errno */
+int machine_state_save(struct machine *machine, bool leaves, struct state_buffer *out);
 /*
  * Is it well-formed, and of a machine like this one? Nothing changes. 0; or a negative errno, with a sentence in @why.
  * machine_state_load() does so by itself.
@@ -30,5 +31,8 @@ int machine_state_check(struct machine *machine, const void *data, size_t len, c
 int machine_state_load(struct machine *machine, const void *data, size_t len, char *why);
 /* What is in it, for people and programs; NULL if it is malformed */
 json_t *machine_state_list(const void *data, size_t len);
+
+/* Are these frequencies one? */
+bool machine_same_tsc(uint64_t a, uint64_t b);
 
 #endif /* VIREO_MACHINE_STATE_H */

@@ -68,8 +68,14 @@ int params_add(struct params *params, const char *key, const char *value)
 	return 0;
 }
 
-/* Cut the first word off *text, in place; ",," becomes a comma. Is there another one after it? */
-static bool cut_word(char **text, char **word)
+/**
+ * params_cut() - cut the first word off, in place
+ * @text: words with commas between them, ",," for one in a word; becomes what is behind the first
+ * @word: the first
+ *
+ * Return: there is another one after it.
+ */
+bool params_cut(char **text, char **word)
 {
 	char *from = *text, *to = *text;
 
@@ -134,7 +140,7 @@ int params_parse(struct params *params, const char *what, const char *first, con
 	if (!copy)
 		return -ENOMEM;
 	for (rest = copy; more && !r; first = NULL) {
-		more = cut_word(&rest, &word);
+		more = params_cut(&rest, &word);
 		r = add_word(params, first, word);
 	}
 	free(copy);

@@ -25,6 +25,7 @@ struct params {
 
 /* @first: the key of a leading word without "="; ",," stands for a comma. 0, or -EINVAL and a message */
 int params_parse(struct params *params, const char *what, const char *first, const char *text);
+bool params_cut(char **text, char **word);
 int params_add(struct params *params, const char *key, const char *value);
 void params_free(struct params *params);
 

@@ -236,9 +236,9 @@ static bool cancelled(void *opaque)
 	return end;
 }
 
-static json_t *make_info(const struct machine *machine)
+static json_t *make_info(struct machine *machine)
 {
-	json_t *description = description_make(machine->config);
+	json_t *description = description_make(machine->config, machine_cpu_profile(machine));
 	char when[32];
 	time_t now = time(NULL);
 	struct tm tm;
@@ -278,7 +278,7 @@ static int use_state(struct machine *machine, struct save *save)
 	if (r)
 		return r;
 	info = make_info(machine);
-	r = info ? machine_state_save(machine, &state) : -ENOMEM;
+	r = info ? machine_state_save(machine, save->kind == TASK_SAVE, &state) : -ENOMEM;
 	if (r) {
 		snprintf(save->why, sizeof(save->why), "the machine's state cannot be read: %s", strerror(-r));
 	} else if (save->kind == TASK_FORK) {

@@ -27,14 +27,14 @@ TIMED_OUT = 124
 class Machine:
     """What an emulator needs to know; see processors.py."""
 
-    def __init__(self, emulator, host, initramfs, cpus, spare_cpu0, memory, extra_args, disks, lan=None):
+    def __init__(self, emulator, host, initramfs, cpus, spare_cpu0, memory, extra_args, disks, kept_disks, lan=None):
         self.emulator = emulator
         self.kernel = host.kernel
         self.initramfs = initramfs
         self.cpus = cpus
         self.spare_cpu0 = spare_cpu0
         self.memory = memory
-        self.disks = disks
+        self.disks = [(disk, False) for disk in disks] + [(disk, True) for disk in kept_disks]
         self.lan = lan
         self.args = f"{emulator.kernel_args(self.cpus)} {extra_args}".strip()
         self.bochs_console = ""

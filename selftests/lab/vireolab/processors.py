@@ -94,8 +94,8 @@ class Qemu:
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
             "-serial", f"file:{directory}/result",
         ]
-        for disk in machine.disks:
-            command += ["-drive", f"file={disk.replace(',', ',,')},format=raw,if=virtio,snapshot=on"]
+        for disk, keep in machine.disks:
+            command += ["-drive", f"file={disk.replace(',', ',,')},format=raw,if=virtio,snapshot={'off' if keep else 'on'}"]
         if machine.lan:
             # A frame is a datagram; what is sent before the other side is there is lost, as on a wire.
             lan, side = machine.lan
@@ -164,16 +164,17 @@ debug: action=ignore
         return ["bochs", "-q", "-f", f"{directory}/bochsrc", "-rc", f"{directory}/bochs.rc"]
 
     def _disks(self, directory, machine):
-        """Volatile: what is written goes to a file beside, which goes with the machine."""
+        """Volatile, but for those to keep: what is written goes to a file beside, which goes with the machine."""
         if len(machine.disks) > len(self.disk_slots):
             raise LabError(f"Bochs has room for {len(self.disk_slots)} disks")
         lines = []
-        for slot, disk in zip(self.disk_slots, machine.disks):
+        for slot, (disk, keep) in zip(self.disk_slots, machine.disks):
             if os.path.getsize(disk) % BOCHS_CYLINDER:
                 raise LabError(f"{disk}: the size is no multiple of {BOCHS_CYLINDER}, a cylinder of Bochs")
             # Its own configuration knows no quoting.
             os.symlink(disk, f"{directory}/{slot}")
-            lines.append(f"{slot}: type=disk, mode=volatile, path={directory}/{slot}, journal={directory}/{slot}.redolog, cylinders=0")
+            mode = "flat" if keep else f"volatile, journal={directory}/{slot}.redolog"
+            lines.append(f"{slot}: type=disk, mode={mode}, path={directory}/{slot}, cylinders=0")
         return "\n".join(lines)
 
     @staticmethod

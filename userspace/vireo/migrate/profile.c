@@ -15,53 +15,7 @@
 #include "../machine.h"
 #include "../util.h"
 
-#define MSRS_MAX	1024
-#define PHYS_BITS_MASK	0xff
-#define LEAF1_HTT	BIT(28)
-#define LEAF1_OSXSAVE	BIT(27)
-#define LEAF1_APIC	BIT(9)
-#define LEAF7_OSPKE	BIT(4)
-#define AMD_CMP_LEGACY	BIT(1)
-
-enum reg { EAX, EBX, ECX, EDX };
-
-static const char *const reg_names[] = { "EAX", "EBX", "ECX", "EDX" };
-
-/* @without: bits that follow the guest's own settings, or number processors */
-static const struct {
-	uint32_t leaf, subleaf;
-	enum reg reg;
-	uint32_t without;
-} features[] = {
-	{ 1, 0, ECX, LEAF1_OSXSAVE },	{ 1, 0, EDX, LEAF1_HTT | LEAF1_APIC },
-	{ 6, 0, EAX, 0 },		{ 7, 0, EBX, 0 },
-	{ 7, 0, ECX, LEAF7_OSPKE },	{ 7, 0, EDX, 0 },
-	{ 7, 1, EAX, 0 },		{ 7, 1, EDX, 0 },
-	{ 7, 2, EDX, 0 },		{ 0xd, 0, EAX, 0 },
-	{ 0xd, 0, EDX, 0 },		{ 0xd, 1, EAX, 0 },
-	{ 0xd, 1, ECX, 0 },		{ 0x40000001, 0, EAX, 0 },
-	{ 0x80000001, 0, ECX, AMD_CMP_LEGACY }, { 0x80000001, 0, EDX, LEAF1_HTT | LEAF1_APIC },
-	{ 0x80000007, 0, EDX, 0 },	{ 0x80000008, 0, EBX, 0 },
-	{ 0x80000021, 0, EAX, 0 },
-};
-
-static uint32_t reg_of(const struct vireo_cpuid_entry *entry, enum reg reg)
-{
-	const uint32_t regs[] = { entry->eax, entry->ebx, entry->ecx, entry->edx };
-
-	return regs[reg];
-}
-
-static const struct vireo_cpuid_entry *find(const struct vireo_cpuid_entry *entries, unsigned int count, uint32_t leaf,
-					    uint32_t subleaf)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		if (entries[i].leaf == leaf && (!(entries[i].flags & VIREO_CPUID_SUBLEAF) || entries[i].subleaf == subleaf))
-			return &entries[i];
-	return NULL;
-}
+#define MSRS_MAX CPU_PROFILE_MSRS
 
 /* ---- Making one ---- */
 
@@ -79,17 +33,13 @@ static json_t *cpuid_list(const struct machine *machine)
 	return list;
 }
 
-static json_t *msr_list(struct vireo *vireo)
+static json_t *msr_list(const struct cpu_profile *profile)
 {
-	unsigned int count = MSRS_MAX, i;
-	uint32_t index[MSRS_MAX];
-	json_t *list;
+	json_t *list = json_array();
+	unsigned int i;
 
-	if (vireo_msr_list(vireo, index, &count))
-		return NULL;
-	list = json_array();
-	for (i = 0; i < count; i++)
-		json_array_append_new(list, json_integer(index[i]));
+	for (i = 0; i < profile->nr_msrs; i++)
+		json_array_append_new(list, json_integer(profile->msr[i]));
 	return list;
 }
 
@@ -113,9 +63,9 @@ static json_t *memory_list(const struct guest_memory *memory)
 json_t *profile_make(struct machine *machine)
 {
 	return json_pack("{s:s,s:i,s:o,s:o,s:o,s:I,s:o}", "name", machine->name, "cpus", (int)machine->nr_cpus, "cpuid",
-			 cpuid_list(machine), "msrs", msr_list(machine->vireo), "memory", memory_list(&machine->memory),
+			 cpuid_list(machine), "msrs", msr_list(&machine->profile), "memory", memory_list(&machine->memory),
 			 "blocks", (json_int_t)vireo_get_info(machine->vireo)->blocks, "machine",
-			 description_make(machine->config));
+			 description_make(machine->config, machine_cpu_profile(machine)));
 }
 
 /* ---- Checking one ---- */
@@ -163,9 +113,7 @@ static int read_cpuid(const json_t *list, struct vireo_cpuid_entry *entries, uns
 static int check_cpuid(struct vireo *vireo, const json_t *list, char *why)
 {
 	struct vireo_cpuid_entry theirs[VIREO_MAX_CPUID], ours[VIREO_MAX_CPUID];
-	unsigned int nr_theirs, nr_ours = VIREO_MAX_CPUID, i;
-	const struct vireo_cpuid_entry *their, *our;
-	uint32_t missing;
+	unsigned int nr_theirs, nr_ours = VIREO_MAX_CPUID;
 	int r;
 
 	r = read_cpuid(list, theirs, &nr_theirs, why);
@@ -174,29 +122,8 @@ static int check_cpuid(struct vireo *vireo, const json_t *list, char *why)
 	r = vireo_supported_cpuid(vireo, ours, &nr_ours);
 	if (r)
 		return no(why, r, "the module here does not tell its CPUID table");
-	their = find(theirs, nr_theirs, 0, 0);
-	our = find(ours, nr_ours, 0, 0);
-	if (!their || !our || their->ebx != our->ebx || their->ecx != our->ecx || their->edx != our->edx)
-		return no(why, -EOPNOTSUPP, "its processors are of another make");
-	for (i = 0; i < ARRAY_SIZE(features); i++) {
-		their = find(theirs, nr_theirs, features[i].leaf, features[i].subleaf);
-		our = find(ours, nr_ours, features[i].leaf, features[i].subleaf);
-		if (!their)
-			continue;
-		missing = reg_of(their, features[i].reg) & ~features[i].without;
-		missing &= ~(our ? reg_of(our, features[i].reg) : 0);
-		if (!missing)
-			continue;
-		snprintf(why, PROFILE_WHY,
-			 "its processors have features that there are none of here: CPUID %#x.%u, %s, bits %#x",
-			 features[i].leaf, features[i].subleaf, reg_names[features[i].reg], missing);
-		return -EOPNOTSUPP;
-	}
-	their = find(theirs, nr_theirs, 0x80000008, 0);
-	our = find(ours, nr_ours, 0x80000008, 0);
-	if (their && our && (their->eax & PHYS_BITS_MASK) > (our->eax & PHYS_BITS_MASK))
-		return no(why, -EOPNOTSUPP, "its processors have more address bits");
-	return 0;
+	return cpu_check((struct cpu_table){ theirs, nr_theirs }, (struct cpu_table){ ours, nr_ours }, "this host's", why,
+			 PROFILE_WHY);
 }
 
 static int check_msrs(struct vireo *vireo, const json_t *list, char *why)
@@ -222,7 +149,7 @@ static int check_msrs(struct vireo *vireo, const json_t *list, char *why)
 			;
 		if (k < count)
 			continue;
-		snprintf(why, PROFILE_WHY, "its processors have an MSR that there is none of here: %#x", (unsigned int)msr);
+		snprintf(why, PROFILE_WHY, "the machine's processors have an MSR that this host's have not: %#x", (unsigned int)msr);
 		return -EOPNOTSUPP;
 	}
 	return 0;

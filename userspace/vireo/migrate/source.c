@@ -415,7 +415,7 @@ static int copy_resting(struct source *s)
 	int r;
 
 	/* Before memory: the module may have something to write there before a vCPU's state is complete. */
-	r = machine_state_save(s->m->machine, &state);
+	r = machine_state_save(s->m->machine, true, &state);
 	if (r)
 		r = fails_errno(s, r, "the machine's state cannot be read");
 	else if (state.len > WIRE_STATE_MAX)
