@@ -16,6 +16,7 @@
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "paravirt.h"
+#include "tracing.h"
 
 /* Answer for a handler whose vireo_insn_ready() failed. */
 static enum vireo_action vireo_not_ready(int r)
@@ -83,6 +84,7 @@ static enum vireo_action vireo_exit_page_fault(struct vireo_vcpu *vcpu)
 	if (unlikely(vcpu->insn_retry))
 		return vireo_interpret(vcpu, vcpu->shadow.gpa);
 	fault = vireo_shadow_fault(vcpu, exit->exc.cr2, exit->exc.error, &vcpu->shadow.gpa);
+	vireo_trace(shadow_fault, vcpu, exit->exc.cr2, exit->exc.error, vcpu->shadow.gpa, fault);
 	/* Writes to the guest's tables are carried out in the same way. */
 	if (fault == VIREO_FAULT_MMIO && !vireo_vcpu_mem(vcpu, vcpu->shadow.gpa >> PAGE_SHIFT))
 		vireo_count_mmio(vcpu);
@@ -185,10 +187,12 @@ enum vireo_action vireo_hypercall(struct vireo_vcpu *vcpu, const struct vireo_mo
 	if (vcpu->gpr[VIREO_RAX] < VIREO_HYPERCALL_USER) {
 		if (!vireo_paravirt_call(vcpu, mode, &ret))
 			return VIREO_SLOW;
+		vireo_trace(hypercall, vcpu);
 		vireo_set_gpr(vcpu, VIREO_RAX, ret);
 		return VIREO_RESUME;
 	}
 
+	vireo_trace(hypercall, vcpu);
 	/* Programs of the guest's user space may not reach the launcher. */
 	if (mode->cpl) {
 		vireo_set_gpr(vcpu, VIREO_RAX, -KVM_EPERM);
@@ -210,6 +214,7 @@ enum vireo_action vireo_exit_hypercall(struct vireo_vcpu *vcpu)
 
 	/* The short way of what vireo_paravirt_call() answers alike, without the mode. */
 	if (vcpu->gpr[VIREO_RAX] == KVM_HC_VAPIC_POLL_IRQ) {
+		vireo_trace(hypercall, vcpu);
 		vireo_set_gpr(vcpu, VIREO_RAX, 0);
 		vireo_step(vcpu);
 		return VIREO_RESUME;
@@ -275,6 +280,7 @@ enum vireo_action vireo_exit_rdmsr(struct vireo_vcpu *vcpu)
 		return vireo_not_ready(r);
 	r = vireo_msr_get(vcpu, index, &data, false);
 	if (likely(!r)) {
+		vireo_trace(msr, vcpu, false, index, data, 0);
 		vcpu->gpr[VIREO_RAX] = (u32)data;
 		vcpu->gpr[VIREO_RDX] = data >> 32;
 		vireo_step(vcpu);
@@ -282,6 +288,7 @@ enum vireo_action vireo_exit_rdmsr(struct vireo_vcpu *vcpu)
 	}
 	if (r == -EAGAIN)
 		return VIREO_SLOW;
+	vireo_trace(msr, vcpu, false, index, 0, r);
 	if (r == -ENOENT)
 		return vireo_unknown_msr(vcpu, index, false, 0);
 	vireo_queue_gp(vcpu);
@@ -299,11 +306,13 @@ enum vireo_action vireo_exit_wrmsr(struct vireo_vcpu *vcpu)
 		return vireo_not_ready(r);
 	r = vireo_msr_set(vcpu, index, data, false);
 	if (likely(!r)) {
+		vireo_trace(msr, vcpu, true, index, data, 0);
 		vireo_step(vcpu);
 		return VIREO_RESUME;
 	}
 	if (r == -EAGAIN)
 		return VIREO_SLOW;
+	vireo_trace(msr, vcpu, true, index, data, r);
 	if (r == -ENOENT)
 		return vireo_unknown_msr(vcpu, index, true, data);
 	vireo_queue_gp(vcpu);
@@ -380,6 +389,7 @@ enum vireo_action vireo_exit_memory(struct vireo_vcpu *vcpu)
 
 	fault = fast ? vireo_mmu_fault_fast(vcpu, gpa, exit->mem.access) :
 		       vireo_mmu_fault(vcpu, gpa, exit->mem.access);
+	vireo_trace(page_fault, vcpu, gpa, exit->mem.access, fault);
 	if (likely(fault == VIREO_FAULT_FIXED))
 		return VIREO_RESUME;
 	if (fault == VIREO_FAULT_MMIO)

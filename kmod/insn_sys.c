@@ -13,6 +13,7 @@
 #include "interpret.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "tracing.h"
 
 #define VIREO_DR6_FIXED		0xffff0ff0ULL	/* SDM vol. 3, 18.2.3: read as 1 */
 #define VIREO_DR6_KNOWN		0x0000e00fULL
@@ -191,6 +192,7 @@ int vireo_emu_get_msr(struct vireo_emu *e, u32 index, u64 *data)
 	if (irqs_disabled())
 		return vireo_emu_stop(e);
 	r = vireo_msr_get(vireo_emu_vcpu(e), index, data, false);
+	vireo_trace(msr, vireo_emu_vcpu(e), false, index, r ? 0 : *data, r);
 	if (likely(!r))
 		return VIREO_EMU_OK;
 	if (r == -ENOENT)
@@ -206,6 +208,7 @@ int vireo_emu_set_msr(struct vireo_emu *e, u32 index, u64 data)
 	if (irqs_disabled())
 		return vireo_emu_stop(e);
 	r = vireo_msr_set(vcpu, index, data, false);
+	vireo_trace(msr, vcpu, true, index, data, r);
 	if (r == -ENOENT)
 		return vireo_emu_unknown_msr(e, index, true, &data);
 	if (r)

@@ -21,6 +21,7 @@
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "region.h"
+#include "tracing.h"
 
 /* Instructions between two looks at the rest of the kernel, which waits for vm->srcu. */
 #define VIREO_INTERPRET_RUN	8192
@@ -291,6 +292,7 @@ static noinline enum vireo_action vireo_interp_deliver(struct vireo_vcpu *vcpu)
 	if (r == VIREO_EMU_OK || (r == VIREO_EMU_EXCEPTION && e->events & VIREO_EMU_EV_TASK)) {
 		vcpu->event_pending = false;
 		vcpu->counters.injected[event.type & 7]++;
+		vireo_trace(inject, vcpu);
 		vireo_set_rip(vcpu, e->rip);
 		vireo_set_rflags(vcpu, e->rflags);
 		vcpu->dirty |= VIREO_REG_RSP;

@@ -14,6 +14,7 @@
 #include "mmu/mmu.h"
 #include "netlink/netlink.h"
 #include "stats.h"
+#include "tracing.h"
 
 struct vireo_caps vireo_caps;
 
@@ -218,6 +219,7 @@ static int __init vireo_init(void)
 	r = vireo_choose_track();
 	if (r)
 		return r;
+	vireo_trace_setup();
 
 #define VIREO_UPDATE_CALL(ret, name, proto, args)				\
 	if (WARN_ON(!backend->name))						\

@@ -30,6 +30,7 @@
 #include "paravirt.h"
 #include "pvclock.h"
 #include "stats.h"
+#include "tracing.h"
 
 void vireo_kick(struct vireo_vcpu *vcpu)
 {
@@ -161,8 +162,10 @@ static __always_inline enum vireo_action vireo_before_entry(struct vireo_vcpu *v
 	if (unlikely(vcpu->event_pending)) {
 		vcpu->event_pending = false;
 		vcpu->counters.injected[vcpu->event.type & 7]++;
+		vireo_trace(inject, vcpu);
 		vireo_backend_inject(vcpu);
 	}
+	vireo_trace(entry, vcpu);
 	return VIREO_RESUME;
 }
 
@@ -185,6 +188,7 @@ static __always_inline enum vireo_action vireo_run_inner(struct vireo_vcpu *vcpu
 		if (timed)
 			left = vireo_tsc_low();
 		vcpu->counters.exits[vcpu->exit.reason]++;
+		vireo_trace(exit, vcpu);
 
 		action = vireo_handle_exit(vcpu);
 		if (likely(action == VIREO_RESUME))
@@ -215,6 +219,7 @@ static noinline enum vireo_action vireo_run_once(struct vireo_vcpu *vcpu)
 	if (static_branch_likely(&vireo_timed))
 		vireo_times_enter_again(vcpu);
 
+	vireo_trace(entry, vcpu);
 	context_tracking_guest_enter();
 	vireo_backend_enter(vcpu);
 	context_tracking_guest_exit();
@@ -222,6 +227,7 @@ static noinline enum vireo_action vireo_run_once(struct vireo_vcpu *vcpu)
 	if (static_branch_likely(&vireo_timed))
 		vcpu->times.mark = rdtsc();
 	vcpu->counters.exits[vcpu->exit.reason]++;
+	vireo_trace(exit, vcpu);
 	action = vireo_handle_exit(vcpu);
 	return action == VIREO_RESUME ? VIREO_AGAIN : action;
 }

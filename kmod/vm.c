@@ -20,6 +20,7 @@
 #include "pvclock.h"
 #include "region.h"
 #include "snapshot.h"
+#include "tracing.h"
 
 LIST_HEAD(vireo_vms);
 DEFINE_MUTEX(vireo_vms_lock);
@@ -112,6 +113,7 @@ static int vireo_vm_set_tracking(struct vireo_vm *vm, const void __user *arg)
 	mutex_lock(&vm->lock);
 	r = vireo_track_set(vm, &tracking);
 	mutex_unlock(&vm->lock);
+	vireo_trace(track, vm, tracking.slot, tracking.consumer, tracking.on, r);
 	return r;
 }
 
@@ -126,6 +128,7 @@ static int vireo_vm_get_dirty(struct vireo_vm *vm, void __user *arg)
 	mutex_lock(&vm->lock);
 	r = vireo_track_get(vm, &log);
 	mutex_unlock(&vm->lock);
+	vireo_trace(dirty_log, vm, &log, r);
 	return r ?: vireo_copy_back(arg, &log, sizeof(log), log.size);
 }
 
@@ -168,6 +171,7 @@ static int vireo_vm_snapshot(struct vireo_vm *vm, unsigned int call, void __user
 	}
 	mutex_unlock(&vm->lock);
 	vireo_nl_point(vm, kind, r, kind == VIREO_NL_OP_ROLLBACK && !r ? snapshot.pages : 0);
+	vireo_trace(snapshot, vm, kind, &snapshot, r);
 	if (r && r != -EIO && r != -EFAULT)
 		return r;
 	copied = vireo_copy_back(arg, &snapshot, sizeof(snapshot), snapshot.size);
@@ -185,6 +189,7 @@ static int vireo_vm_reset_rings(struct vireo_vm *vm, void __user *arg)
 	mutex_lock(&vm->lock);
 	r = vireo_ring_reset(vm, &reset);
 	mutex_unlock(&vm->lock);
+	vireo_trace(dirty_rings, vm, reset.consumer, reset.pages, r);
 	return r ?: vireo_copy_back(arg, &reset, sizeof(reset), reset.size);
 }
 
@@ -237,7 +242,12 @@ static int vireo_vm_report(struct vireo_vm *vm, const void __user *arg)
 	int r;
 
 	r = vireo_copy_struct(&report, sizeof(report), arg, sizeof(report));
-	return r ?: vireo_nl_report(vm, &report);
+	if (!r)
+		r = vireo_nl_report(vm, &report);
+	/* Only what was accepted: texts are good then. */
+	if (!r)
+		vireo_trace(report, vm, &report);
+	return r;
 }
 
 static int vireo_vm_check(struct vireo_vm *vm, void __user *arg)

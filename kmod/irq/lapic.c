@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 
 #include "../pvclock.h"
+#include "../tracing.h"
 #include "lapic.h"
 
 static_assert(sizeof_field(struct vireo_lapic, regs) == 0x400 / 16 * sizeof(u32));
@@ -182,6 +183,7 @@ static __always_inline void lapic_eoi(struct vireo_vcpu *vcpu, struct vireo_lapi
 	vector = l->isrv;
 	if (unlikely(!vector))
 		return;
+	vireo_trace(apic_eoi, vcpu, vector);
 	if (unlikely(lapic_virtual_irq(l))) {
 		lapic_assist_eoi(vcpu);
 	} else {
@@ -230,6 +232,7 @@ bool lapic_accept(struct vireo_vcpu *vcpu, u8 vector, bool level)
 		lapic_error(vcpu, APIC_ESR_RECVILL);
 		return false;
 	}
+	vireo_trace(apic_accept, vcpu, vector, level);
 	if (!lapic_set_irr(l, vector, level))
 		vireo_request(vcpu, VIREO_REQ_EVENT);
 	return true;
@@ -245,6 +248,7 @@ bool lapic_accept_self(struct vireo_vcpu *vcpu, u8 vector)
 		lapic_error(vcpu, APIC_ESR_RECVILL);
 		return false;
 	}
+	vireo_trace(apic_accept, vcpu, vector, false);
 	lapic_set_irr(l, vector, false);
 	/* With assists the limit is as old as the last look. */
 	if (vector > l->limit || l->assists)
@@ -564,6 +568,7 @@ int vireo_lapic_msr_write(struct vireo_vcpu *vcpu, u32 index, u64 data)
 
 	if (unlikely(!(l->mode & LAPIC_X2)))
 		return -EINVAL;
+	vireo_trace(apic, vcpu, true, (index - APIC_BASE_MSR) << 4, data);
 
 	if (index == X2APIC_MSR(APIC_EOI) && likely(!data)) {
 		lapic_eoi(vcpu, l);
@@ -606,6 +611,7 @@ int vireo_lapic_msr_read(struct vireo_vcpu *vcpu, u32 index, u64 *data)
 		*data = l->icr;
 	else
 		*data = lapic_read(vcpu, offset);
+	vireo_trace(apic, vcpu, false, offset, *data);
 	return 0;
 }
 
@@ -638,6 +644,7 @@ void vireo_lapic_mmio_read(struct vireo_vcpu *vcpu, u32 offset, u32 len, void *d
 	if (byte + len > sizeof(value))
 		return;
 	value = lapic_read(vcpu, reg);
+	vireo_trace(apic, vcpu, false, reg, value);
 	memcpy(data, (u8 *)&value + byte, len);
 }
 
@@ -654,6 +661,7 @@ void vireo_lapic_mmio_write(struct vireo_vcpu *vcpu, u32 offset, u32 len, const 
 	if (!(XAPIC_WRITE & BIT_OF(offset)))
 		return;
 	memcpy(&value, data, sizeof(value));
+	vireo_trace(apic, vcpu, true, offset, value);
 	lapic_write(vcpu, offset, value);
 }
 
@@ -677,6 +685,7 @@ void vireo_lapic_eoi_done(struct vireo_vcpu *vcpu, u8 vector)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 
+	vireo_trace(apic_eoi, vcpu, vector);
 	if (test_bit(vector, l->tmr))
 		lapic_eoi_level(vcpu, l, vector);
 	/* What has waited for this EOI. */

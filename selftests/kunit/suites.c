@@ -15,6 +15,7 @@ extern struct kunit_suite vireo_pvclock_suite;
 extern struct kunit_suite vireo_region_suite;
 extern struct kunit_suite vireo_shadow_suite;
 extern struct kunit_suite vireo_svm_exit_suite;
+extern struct kunit_suite vireo_trace_suite;
 extern struct kunit_suite vireo_vmx_caps_suite;
 extern struct kunit_suite vireo_vmx_check_suite;
 extern struct kunit_suite vireo_vmx_exit_suite;
@@ -31,6 +32,7 @@ kunit_test_suites(&vireo_cpuid_suite,
 		  &vireo_region_suite,
 		  &vireo_shadow_suite,
 		  &vireo_svm_exit_suite,
+		  &vireo_trace_suite,
 		  &vireo_vmx_caps_suite,
 		  &vireo_vmx_check_suite,
 		  &vireo_vmx_exit_suite,

@@ -89,6 +89,59 @@ enum vireo_exit_reason {
 };
 
 /*
+ * Their names, for all who show them: NAME(reason, name) for each. They stay as they are: scripts and JSON depend on them.
+ */
+#define VIREO_EXIT_NAMES(NAME)						\
+	NAME(VIREO_EXIT_NONE, "none")					\
+	NAME(VIREO_EXIT_EXCEPTION, "exception")				\
+	NAME(VIREO_EXIT_INTR, "host-interrupt")				\
+	NAME(VIREO_EXIT_NMI, "host-nmi")				\
+	NAME(VIREO_EXIT_MCE, "machine-check")				\
+	NAME(VIREO_EXIT_IRQ_WINDOW, "irq-window")			\
+	NAME(VIREO_EXIT_NMI_WINDOW, "nmi-window")			\
+	NAME(VIREO_EXIT_CPUID, "cpuid")					\
+	NAME(VIREO_EXIT_HLT, "hlt")					\
+	NAME(VIREO_EXIT_HYPERCALL, "hypercall")				\
+	NAME(VIREO_EXIT_RDMSR, "rdmsr")					\
+	NAME(VIREO_EXIT_WRMSR, "wrmsr")					\
+	NAME(VIREO_EXIT_IO, "io")					\
+	NAME(VIREO_EXIT_CR, "control-register")				\
+	NAME(VIREO_EXIT_DR, "debug-register")				\
+	NAME(VIREO_EXIT_MEMORY, "memory")				\
+	NAME(VIREO_EXIT_MMIO_CACHED, "mmio-cached")			\
+	NAME(VIREO_EXIT_DESCRIPTOR, "descriptor-table")			\
+	NAME(VIREO_EXIT_TASK_SWITCH, "task-switch")			\
+	NAME(VIREO_EXIT_XSETBV, "xsetbv")				\
+	NAME(VIREO_EXIT_RDTSC, "rdtsc")					\
+	NAME(VIREO_EXIT_RDPMC, "rdpmc")					\
+	NAME(VIREO_EXIT_INVLPG, "invlpg")				\
+	NAME(VIREO_EXIT_INVD, "invd")					\
+	NAME(VIREO_EXIT_WBINVD, "wbinvd")				\
+	NAME(VIREO_EXIT_MONITOR, "monitor")				\
+	NAME(VIREO_EXIT_MWAIT, "mwait")					\
+	NAME(VIREO_EXIT_PAUSE, "pause")					\
+	NAME(VIREO_EXIT_UNDEFINED, "undefined-instruction")		\
+	NAME(VIREO_EXIT_TIMER, "preemption-timer")			\
+	NAME(VIREO_EXIT_SHUTDOWN, "triple-fault")			\
+	NAME(VIREO_EXIT_INIT, "init")					\
+	NAME(VIREO_EXIT_SIPI, "sipi")					\
+	NAME(VIREO_EXIT_SMI, "smi")					\
+	NAME(VIREO_EXIT_INVALID_STATE, "invalid-guest-state")		\
+	NAME(VIREO_EXIT_UNKNOWN, "unknown-exit")			\
+	NAME(VIREO_EXIT_STEP, "step")					\
+	NAME(VIREO_EXIT_TPR, "task-priority")				\
+	NAME(VIREO_EXIT_APIC_WRITE, "apic-write")			\
+	NAME(VIREO_EXIT_APIC_EOI, "apic-eoi")				\
+	NAME(VIREO_EXIT_MMIO, "mmio")					\
+	NAME(VIREO_EXIT_EOI, "eoi")					\
+	NAME(VIREO_EXIT_SIGNAL, "signal")				\
+	NAME(VIREO_EXIT_KICK, "kick")					\
+	NAME(VIREO_EXIT_READY_FOR_IRQ, "ready-for-irq")			\
+	NAME(VIREO_EXIT_EMULATION, "emulation-failure")			\
+	NAME(VIREO_EXIT_INTERNAL_ERROR, "internal-error")		\
+	NAME(VIREO_EXIT_DIRTY, "dirty")
+
+/*
  * Hypercalls (RAX) from this number on, at CPL 0, exit to user space; those below follow the
  * documented KVM ABI.
  */
