@@ -168,7 +168,8 @@ void vireo_nl_watch_end(struct vireo_vm *vm)
 	kfree(w);
 }
 
-static const struct netlink_range_validation stall_range = { .max = STALL_MAX_MS };
+/* Not constant: 6.1 would not take it. */
+static struct netlink_range_validation stall_range = { .max = STALL_MAX_MS };
 
 const struct nla_policy vireo_nl_policy_limits[VIREO_NL_LIMIT_MAX + 1] = {
 	[VIREO_NL_LIMIT_EXITS] = { .type = NLA_U64 },
