@@ -547,14 +547,26 @@ static void start(struct fake_source fake)
 {
 	const struct winsize size = { .ws_row = 24, .ws_col = 80 };
 
+	int terminal;
+
 	session.len = 0;
 	fflush(stdout);
-	session.pid = forkpty(&session.fd, NULL, NULL, &size);
+	/* Its settings are read while nobody changes them. */
+	if (openpty(&session.fd, &terminal, NULL, NULL, &size) || tcgetattr(terminal, &session.before))
+		abort();
+	session.pid = fork();
 	if (session.pid < 0)
 		abort();
 	if (!session.pid) {
 		const struct top_source source = { fake_vms, fake_stats, &fake };
 
+		setsid();
+		ioctl(terminal, TIOCSCTTY, 0);
+		dup2(terminal, STDIN_FILENO);
+		dup2(terminal, STDOUT_FILENO);
+		dup2(terminal, STDERR_FILENO);
+		close(terminal);
+		close(session.fd);
 		setenv("TERM", "xterm", 1);
 		unsetenv("LINES");
 		unsetenv("COLUMNS");
@@ -562,7 +574,7 @@ static void start(struct fake_source fake)
 		model.interval = 50;
 		_exit(top_terminal(&model, &source) ? 9 : 0);
 	}
-	tcgetattr(session.fd, &session.before);
+	close(terminal);
 }
 
 /* Wait until @text was printed since the last time; NULL: until the program has let go of the terminal. */
