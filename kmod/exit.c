@@ -84,7 +84,7 @@ static enum vireo_action vireo_exit_page_fault(struct vireo_vcpu *vcpu)
 	if (unlikely(vcpu->insn_retry))
 		return vireo_interpret(vcpu, vcpu->shadow.gpa);
 	fault = vireo_shadow_fault(vcpu, exit->exc.cr2, exit->exc.error, &vcpu->shadow.gpa);
-	vireo_trace(shadow_fault, vcpu, exit->exc.cr2, exit->exc.error, vcpu->shadow.gpa, fault);
+	vireo_trace(shadow_fault, vcpu, exit->exc.cr2, exit->exc.error, fault);
 	/* Writes to the guest's tables are carried out in the same way. */
 	if (fault == VIREO_FAULT_MMIO && !vireo_vcpu_mem(vcpu, vcpu->shadow.gpa >> PAGE_SHIFT))
 		vireo_count_mmio(vcpu);

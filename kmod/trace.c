@@ -4,8 +4,9 @@
 #include <asm/cpufeature.h>
 #include <asm/fpu/xcr.h>
 
-#define CREATE_TRACE_POINTS
 #include "tracing.h"
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 /* XCR0 of all that is not a guest */
 static u64 vireo_host_xcr0 __ro_after_init;
@@ -51,14 +52,8 @@ u64 vireo_trace_exit_info(const struct vireo_vcpu *vcpu)
 	return 0;
 }
 
-/**
- * vireo_trace_begin() - the host's XCR0 for those who look
- *
- * With interrupts on it is there already.
- *
- * Return: what vireo_trace_end() has to bring back; 0: nothing.
- */
-u64 vireo_trace_begin(void)
+/* The host's XCR0 for those who look; with interrupts on it is there already. Return: what trace_end() has to bring back; 0: nothing. */
+static u64 trace_begin(void)
 {
 	u64 xcr0;
 
@@ -71,12 +66,19 @@ u64 vireo_trace_begin(void)
 	return xcr0;
 }
 
-/**
- * vireo_trace_end() - as it was before vireo_trace_begin()
- * @xcr0: what that has returned
- */
-void vireo_trace_end(u64 xcr0)
+static void trace_end(u64 xcr0)
 {
 	if (xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
 }
+
+#define TELL(event, params, ...)							\
+	void vireo_tell_##event params							\
+	{										\
+		u64 xcr0 = trace_begin();						\
+											\
+		trace_vireo_##event(__VA_ARGS__);					\
+		trace_end(xcr0);							\
+	}
+
+VIREO_TRACE_EVENTS(TELL)

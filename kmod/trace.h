@@ -2,7 +2,8 @@
 /*
  * Tracepoints: events/vireo/ in tracefs. Documentation/tracing.rst has them for people.
  *
- * Read more than once, by define_trace.h for trace.c. Everybody else includes tracing.h and says vireo_trace().
+ * Read more than once, by define_trace.h for trace.c. Everybody else includes tracing.h, which lists them once more, and says
+ * vireo_trace().
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vireo
@@ -14,6 +15,7 @@
 
 #include "backend.h"
 #include "mmu/mmu.h"
+#include "tracing.h"
 
 /* Enumerators get their values into the formats, for programs that read records themselves. */
 #define VIREO_TRACE_ENUM(value, name) TRACE_DEFINE_ENUM(value);
@@ -174,8 +176,8 @@ TRACE_EVENT(vireo_page_fault,
 
 /* The same on shadow tables: @gpa is ~0 where the guest's tables lead nowhere. */
 TRACE_EVENT(vireo_shadow_fault,
-	TP_PROTO(const struct vireo_vcpu *vcpu_in, u64 gva, u32 error, u64 gpa, u32 result),
-	TP_ARGS(vcpu_in, gva, error, gpa, result),
+	TP_PROTO(const struct vireo_vcpu *vcpu_in, u64 gva, u32 error, u32 result),
+	TP_ARGS(vcpu_in, gva, error, result),
 	TP_STRUCT__entry(
 		VIREO_TRACE_VCPU
 		__field(u64, gva)
@@ -186,7 +188,7 @@ TRACE_EVENT(vireo_shadow_fault,
 	TP_fast_assign(
 		vireo_trace_vcpu(vcpu_in);
 		__entry->gva = gva;
-		__entry->gpa = gpa;
+		__entry->gpa = vcpu_in->shadow.gpa;
 		__entry->error = error;
 		__entry->result = result;
 	),
@@ -323,8 +325,8 @@ TRACE_EVENT(vireo_hypercall,
 
 /* VIREO_SET_TRACKING */
 TRACE_EVENT(vireo_track,
-	TP_PROTO(const struct vireo_vm *vm_in, u32 slot, u32 consumer, bool on, int error),
-	TP_ARGS(vm_in, slot, consumer, on, error),
+	TP_PROTO(const struct vireo_vm *vm_in, const struct vireo_tracking *tracking, int error),
+	TP_ARGS(vm_in, tracking, error),
 	TP_STRUCT__entry(
 		VIREO_TRACE_VM
 		__field(u32, slot)
@@ -334,9 +336,9 @@ TRACE_EVENT(vireo_track,
 	),
 	TP_fast_assign(
 		vireo_trace_vm(vm_in);
-		__entry->slot = slot;
-		__entry->consumer = consumer;
-		__entry->on = on;
+		__entry->slot = tracking->slot;
+		__entry->consumer = tracking->consumer;
+		__entry->on = tracking->on;
 		__entry->error = error;
 	),
 	TP_printk("vm=%s number=%u slot=%u consumer=%u %s error=%d", __entry->vm, __entry->number,
@@ -372,8 +374,8 @@ TRACE_EVENT(vireo_dirty_log,
 
 /* VIREO_RESET_RINGS */
 TRACE_EVENT(vireo_dirty_rings,
-	TP_PROTO(const struct vireo_vm *vm_in, u32 consumer, u64 pages, int error),
-	TP_ARGS(vm_in, consumer, pages, error),
+	TP_PROTO(const struct vireo_vm *vm_in, const struct vireo_ring_reset *reset, int error),
+	TP_ARGS(vm_in, reset, error),
 	TP_STRUCT__entry(
 		VIREO_TRACE_VM
 		__field(u32, consumer)
@@ -382,8 +384,8 @@ TRACE_EVENT(vireo_dirty_rings,
 	),
 	TP_fast_assign(
 		vireo_trace_vm(vm_in);
-		__entry->consumer = consumer;
-		__entry->pages = error ? 0 : pages;
+		__entry->consumer = reset->consumer;
+		__entry->pages = error ? 0 : reset->pages;
 		__entry->error = error;
 	),
 	TP_printk("vm=%s number=%u consumer=%u pages=%llu error=%d", __entry->vm, __entry->number,

@@ -113,7 +113,7 @@ static int vireo_vm_set_tracking(struct vireo_vm *vm, const void __user *arg)
 	mutex_lock(&vm->lock);
 	r = vireo_track_set(vm, &tracking);
 	mutex_unlock(&vm->lock);
-	vireo_trace(track, vm, tracking.slot, tracking.consumer, tracking.on, r);
+	vireo_trace(track, vm, &tracking, r);
 	return r;
 }
 
@@ -189,7 +189,7 @@ static int vireo_vm_reset_rings(struct vireo_vm *vm, void __user *arg)
 	mutex_lock(&vm->lock);
 	r = vireo_ring_reset(vm, &reset);
 	mutex_unlock(&vm->lock);
-	vireo_trace(dirty_rings, vm, reset.consumer, reset.pages, r);
+	vireo_trace(dirty_rings, vm, &reset, r);
 	return r ?: vireo_copy_back(arg, &reset, sizeof(reset), reset.size);
 }
 
