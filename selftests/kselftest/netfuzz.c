@@ -14,7 +14,7 @@
 #include "kselftest_harness.h"
 #include "nl.h"
 
-#define REQUESTS (getenv("VT_LONG") ? 200000 : 4000)
+#define REQUESTS (getenv("VT_LONG") ? 200000 : 1000)
 
 static u64 state;
 
