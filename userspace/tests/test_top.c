@@ -620,8 +620,8 @@ static int over(void)
 	struct termios after;
 	int status;
 
-	tcgetattr(session.fd, &after);
 	waitpid(session.pid, &status, 0);
+	tcgetattr(session.fd, &after);
 	close(session.fd);
 	ok(left && after.c_lflag == session.before.c_lflag && after.c_iflag == session.before.c_iflag &&
 	   after.c_oflag == session.before.c_oflag, "the terminal is what it was");
