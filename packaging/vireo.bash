@@ -19,7 +19,7 @@ console: ; machine none
 control: --follow; machine none
 events: --count= --json; machine none
 fork: --name=; machine none
-info: --json; none
+info: --json --cpu-profile; none
 inspect: --json; file none
 list: --json; none
 migrate: --mode= --switch-to-post --downtime= --bandwidth= --timeout= --tls= --verify --cancel --resolve=; machine address none
@@ -29,7 +29,7 @@ reset: ; machine none
 restore: --name= --console= --pause; file none
 resume: ; machine none
 rollback: ; machine none
-run: --kernel= --initrd= --cmdline= --module= --memory= --hugepages --cpus= --config= --name= --console= --no-reboot --fw-cfg= --test-device --debug-exit= --debug-console= --paravirt= --hybrid --screen-dump= --stats --balloon --disk= --hvc= --net= --rng; none
+run: --kernel= --initrd= --cmdline= --module= --memory= --hugepages --cpus= --cpu-profile= --config= --name= --console= --no-reboot --fw-cfg= --test-device --debug-exit= --debug-console= --paravirt= --hybrid --screen-dump= --stats --balloon --disk= --hvc= --net= --rng; none
 save: --continue --pause; machine file none
 snapshot: --delete=; machine none
 stat: --interval= --count= --vcpus --histogram --json; machine none
@@ -46,7 +46,7 @@ _vireo_value()
 	local current=$1
 
 	case $2 in
-	run\ --kernel | run\ --initrd | run\ --module | run\ --config | run\ --screen-dump | run\ --disk)
+	run\ --kernel | run\ --initrd | run\ --module | run\ --config | run\ --cpu-profile | run\ --screen-dump | run\ --disk)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;
