@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Run the built tests in $O one after the other, as subtests of one TAP stream.
-# Each has a bound on its time.
+# Each has a bound on its time. $TIMES: what goes by numbers at random does so many times as much (1).
 
 n=0
 failed=0
+times=${TIMES:-1}
 
 # report STATUS NAME
 report()
@@ -30,7 +31,7 @@ run()
 		return
 	fi
 	echo "# Subtest: $name"
-	timeout 120 "$@" >"$O/log" 2>&1
+	timeout $((120 * times)) "$@" >"$O/log" 2>&1
 	status=$?
 	sed 's/^/    /' "$O/log"
 	report $status "$name"
@@ -49,19 +50,19 @@ writable=$(size -A "$O"/kernel-gcc/*.o | awk '/^\.(data|bss)/ && $2 > 0' | wc -l
 [ "$writable" = 0 ]
 report $? "compiled as for the kernel: no variables"
 
-run "decode" "$O/plain/test_decode" 500000
-run "decode, sanitized" "$O/san/test_decode" 30000 2
-run "lengths, with Capstone" "$O/plain/test_capstone" 150000
-run "execute" "$O/plain/test_execute" 100000
-run "execute, sanitized" "$O/san/test_execute" 10000
+run "decode" "$O/plain/test_decode" $((500000 * times))
+run "decode, sanitized" "$O/san/test_decode" $((30000 * times)) 2
+run "lengths, with Capstone" "$O/plain/test_capstone" $((150000 * times))
+run "execute" "$O/plain/test_execute" $((100000 * times))
+run "execute, sanitized" "$O/san/test_execute" $((10000 * times))
 run "what was found before, sanitized" "$O/san/test_found"
 for t in far event system; do
 	run "$t" "$O/plain/test_$t"
 	run "$t, sanitized" "$O/san/test_$t"
 done
-run "against this processor" "$O/plain/test_native" 500000 "${SEED:-1}"
-run "against this processor, sanitized" "$O/san/test_native" 50000 2
-run "against Unicorn" "$O/plain/test_unicorn" 20000 "${SEED:-1}"
+run "against this processor" "$O/plain/test_native" $((1500000 * times)) "${SEED:-1}"
+run "against this processor, sanitized" "$O/san/test_native" $((150000 * times)) 2
+run "against Unicorn" "$O/plain/test_unicorn" $((20000 * times)) "${SEED:-1}"
 run "instructions retired for MMIO" "$O/count"
 
 # fuzz PROGRAM LENGTH NAME: for a few seconds, from the corpus of earlier runs
