@@ -466,8 +466,12 @@ TEST_F_TIMEOUT(snapshot, under_way, 600)
 		while (round == 2 && (!memcmp(self->copy, self->mem, BYTES / 4) ||
 				      !memcmp(self->copy + BYTES / 2, self->mem + BYTES / 2, BYTES / 4)))
 			usleep(1000);
-		if (round == 2)
-			EXPECT_EQ(-EBUSY, back(vm, id));
+		/* A thread that has been off its processor comes out of its vCPU for a moment, and so may both. */
+		rolling = round == 2;
+		for (i = 0; round == 2 && !i;) {
+			i = back(vm, id);
+			EXPECT_TRUE(!i || i == -EBUSY) TH_LOG("%d", i);
+		}
 		if (round % 3 == 1)
 			EXPECT_GE(update(vm, self->mem, follow), 0);
 		stop = true;

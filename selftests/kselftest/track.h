@@ -94,9 +94,9 @@ static inline long go_through(struct vt_vm *vm, struct vt_vcpu *cpu, const u64 *
 	return vt_run_to_out(cpu, 0x10);
 }
 
-static volatile bool stop, moving;
+static volatile bool stop, moving, rolling;
 
-/* Runs the guest until @stop, and a kick. */
+/* Runs the guest until @stop, and a kick; while @rolling it may find its vCPU taken. */
 static inline void *vcpu_runner(void *arg)
 {
 	struct vt_vcpu *cpu = arg;
@@ -104,8 +104,8 @@ static inline void *vcpu_runner(void *arg)
 
 	do {
 		r = vt_run(cpu);
-	} while (!stop && (r == -EINTR || (!r && cpu->run->exit_reason == VIREO_EXIT_KICK)));
-	return (void *)(long)(r == -EINTR || !r ? 0 : r);
+	} while (!stop && (r == -EINTR || (r == -EBUSY && rolling) || (!r && cpu->run->exit_reason == VIREO_EXIT_KICK)));
+	return (void *)(long)(r == -EINTR || (r == -EBUSY && rolling) || !r ? 0 : r);
 }
 
 /* The host splits and joins large pages, while @moving, and takes small ones away to bring back the same or a copy. */
