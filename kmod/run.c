@@ -269,8 +269,7 @@ static enum vireo_action vireo_requests_slow(struct vireo_vcpu *vcpu)
 			vcpu->interpret = true;
 		if (vireo_request_test(vcpu, VIREO_REQ_DEAD)) {
 			run->exit_reason = VIREO_EXIT_INTERNAL_ERROR;
-			strscpy(run->error, READ_ONCE(vcpu->vm->dead_why) ?: "dead",
-				sizeof(run->error));
+			strscpy(run->error, READ_ONCE(vcpu->vm->dead_why), sizeof(run->error));
 			return VIREO_USER;
 		}
 		if (vireo_request_take(vcpu, VIREO_REQ_KICK)) {

@@ -449,6 +449,7 @@ struct vireo_vm_cpu {
  * @seq: number of the last event; under @lock, others read
  * @state: &enum vireo_nl_state, but for what @dead of the VM says; likewise
  * @started: it was told that a vCPU runs; under @lock
+ * @dead_told: it was told that it is dead, or is not to be any more; under @lock
  * @death: tells that it is dead
  * @watch: over thresholds, NULL: there are none; under vireo_vms_lock
  */
@@ -462,6 +463,7 @@ struct vireo_nl_vm {
 	u64 seq;
 	u32 state;
 	bool started;
+	bool dead_told;
 	struct work_struct death;
 	struct vireo_nl_watch *watch;
 };
@@ -482,7 +484,7 @@ struct vireo_vm {
 	u64 flags;
 	char name[32];
 	bool dead;			/* a broken invariant: no vCPU runs again */
-	const char *dead_why;
+	const char *dead_why;		/* before @dead, and once */
 	void *backend;			/* per-VM state of the vendor code */
 	struct list_head list;		/* all VMs, vireo_vms_lock */
 

@@ -62,9 +62,10 @@ void vireo_vm_kill(struct vireo_vm *vm, const char *why)
 	struct vireo_vcpu *vcpu;
 	u32 i;
 
-	if (xchg(&vm->dead, true))
+	if (cmpxchg(&vm->dead_why, NULL, why))
 		return;
-	WRITE_ONCE(vm->dead_why, why);
+	/* Who sees it knows why. */
+	smp_store_release(&vm->dead, true);
 	pr_err("VM %s (%d) is dead: %s\n", vm->name, task_tgid_nr(current), why);
 	vireo_for_each_vcpu(i, vcpu, vm)
 		vireo_request(vcpu, VIREO_REQ_DEAD);

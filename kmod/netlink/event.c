@@ -151,9 +151,23 @@ void vireo_nl_created(struct vireo_vm *vm)
 	event_state(vm, VIREO_NL_STATE_NEW, VIREO_NL_LIFE_CREATED, -1, NULL);
 }
 
+/* Once; not behind the VM's last event. */
+static void event_death(struct vireo_vm *vm)
+{
+	lockdep_assert_held(&vm->nl.lock);
+	if (vm->nl.dead_told)
+		return;
+	vm->nl.dead_told = true;
+	event_life(vm, VIREO_NL_LIFE_ERROR, -1, vm->dead_why);
+}
+
 void vireo_nl_destroyed(struct vireo_vm *vm)
 {
 	mutex_lock(&vm->nl.lock);
+	/* Pairs with vireo_vm_kill(): the work may not have come to it yet. */
+	if (smp_load_acquire(&vm->dead))
+		event_death(vm);
+	vm->nl.dead_told = true;
 	event_life(vm, VIREO_NL_LIFE_DESTROYED, -1, NULL);
 	mutex_unlock(&vm->nl.lock);
 }
@@ -194,7 +208,7 @@ static void event_dead(struct work_struct *work)
 	struct vireo_vm *vm = container_of(work, struct vireo_vm, nl.death);
 
 	mutex_lock(&vm->nl.lock);
-	event_life(vm, VIREO_NL_LIFE_ERROR, -1, READ_ONCE(vm->dead_why));
+	event_death(vm);
 	mutex_unlock(&vm->nl.lock);
 }
 

@@ -103,7 +103,6 @@ int vireo_nl_vm_add(struct vireo_vm *vm)
 
 void vireo_nl_vm_remove(struct vireo_vm *vm)
 {
-	flush_work(&vm->nl.death);
 	vireo_nl_destroyed(vm);
 	mutex_lock(&vireo_vms_lock);
 	xa_erase(&vireo_nl_vms, vm->nl.number);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is counted, and its way into messages: stopwatches, buckets, rates, attributes, reports.
+ * What is counted, and its way into messages: stopwatches, buckets, rates, attributes, reports; the death of a VM, which nobody
+ * can cause from outside.
  */
 #include <kunit/test.h>
+#include <linux/file.h>
+#include <linux/net.h>
 #include <linux/skbuff.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
 
 #include "../../kmod/netlink/family.h"
 #include "../../kmod/stats.h"
@@ -200,6 +205,101 @@ static void reports(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vireo_nl_state(vm), VIREO_NL_STATE_DEAD);
 }
 
+/* A socket that hears of lifecycles, as a program has it: with a file */
+static struct socket *listener(struct kunit *test)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	int group = vireo_nl_family.mcgrp_offset + VIREO_NL_LIFECYCLE;
+	struct socket *sock;
+
+	KUNIT_ASSERT_EQ(test, sock_create_kern(&init_net, PF_NETLINK, SOCK_RAW, NETLINK_GENERIC, &sock), 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(sock_alloc_file(sock, 0, NULL)));
+	KUNIT_EXPECT_EQ(test, kernel_bind(sock, (struct sockaddr *)&address, sizeof(address)), 0);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(sock->ops)->setsockopt(sock, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, KERNEL_SOCKPTR(&group),
+							       sizeof(group)), 0);
+	return sock;
+}
+
+/* The next event of a VM of that name, and its cause; -1: there is none. */
+static int heard(struct socket *sock, const char *name, u64 *seq, u32 *state, char *cause, size_t room)
+{
+	static char buffer[1024];
+	const struct nlmsghdr *head = (void *)buffer;
+	struct nlattr *tb[VIREO_NL_A_MAX + 1];
+	struct kvec iov = { buffer, sizeof(buffer) };
+	struct msghdr msg = {};
+	int n;
+
+	for (;;) {
+		n = kernel_recvmsg(sock, &msg, &iov, 1, sizeof(buffer), MSG_DONTWAIT);
+		if (n < 0)
+			return -1;
+		if (nlmsg_parse_deprecated(head, GENL_HDRLEN, tb, VIREO_NL_A_MAX, NULL, NULL) || !tb[VIREO_NL_A_LIFE] ||
+		    nla_strcmp(tb[VIREO_NL_A_NAME], name))
+			continue;
+		*seq = nla_get_u64(tb[VIREO_NL_A_SEQ]);
+		*state = nla_get_u32(tb[VIREO_NL_A_STATE]);
+		*cause = '\0';
+		if (tb[VIREO_NL_A_CAUSE])
+			nla_strscpy(cause, tb[VIREO_NL_A_CAUSE], room);
+		return nla_get_u32(tb[VIREO_NL_A_LIFE]);
+	}
+}
+
+#define HEARD(life, seq_, state_, cause_) do {						\
+	KUNIT_EXPECT_EQ(test, heard(sock, vm->name, &seq, &state, cause, sizeof(cause)), life);	\
+	KUNIT_EXPECT_EQ(test, seq, seq_);						\
+	KUNIT_EXPECT_EQ(test, state, state_);						\
+	KUNIT_EXPECT_STREQ(test, cause, cause_);					\
+} while (0)
+
+#define HEARD_NO_MORE() KUNIT_EXPECT_EQ(test, heard(sock, vm->name, &seq, &state, cause, sizeof(cause)), -1)
+
+/* It is told once, with the first cause; and before the VM's end, or not at all. */
+static void deaths(struct kunit *test)
+{
+	struct socket *sock = listener(test);
+	struct vireo_vm *vm;
+	char cause[64];
+	u32 state, i;
+	u64 seq;
+
+	for (i = 0; i < 3; i++) {
+		vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, vm);
+		vireo_nl_event_init(vm);
+		vm->nl.net = &init_net;
+		strscpy(vm->name, "a test of KUnit", sizeof(vm->name));
+		switch (i) {
+		case 0:
+			vireo_vm_kill(vm, "for a test");
+			vireo_vm_kill(vm, "for nothing");
+			flush_work(&vm->nl.death);
+			HEARD(VIREO_NL_LIFE_ERROR, 1, VIREO_NL_STATE_DEAD, "for a test");
+			HEARD_NO_MORE();
+			vireo_nl_destroyed(vm);
+			HEARD(VIREO_NL_LIFE_DESTROYED, 2, VIREO_NL_STATE_DEAD, "");
+			break;
+		case 1:
+			/* Whether or not the work has come to it */
+			vireo_vm_kill(vm, "in a hurry");
+			vireo_nl_destroyed(vm);
+			flush_work(&vm->nl.death);
+			HEARD(VIREO_NL_LIFE_ERROR, 1, VIREO_NL_STATE_DEAD, "in a hurry");
+			HEARD(VIREO_NL_LIFE_DESTROYED, 2, VIREO_NL_STATE_DEAD, "");
+			break;
+		default:
+			vireo_nl_destroyed(vm);
+			vireo_vm_kill(vm, "too late");
+			flush_work(&vm->nl.death);
+			HEARD(VIREO_NL_LIFE_DESTROYED, 1, VIREO_NL_STATE_NEW, "");
+		}
+		HEARD_NO_MORE();
+	}
+	/* With it, the socket */
+	fput(sock->file);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(stopwatch),
 	KUNIT_CASE(buckets),
@@ -208,6 +308,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(exits_fit),
 	KUNIT_CASE(limits),
 	KUNIT_CASE(reports),
+	KUNIT_CASE(deaths),
 	{}
 };
 
