@@ -224,7 +224,7 @@ void shadow_replace(struct vireo_vm *vm, const struct vireo_mem *mem, struct sha
 		shadow_tell(vm, mem, sp->gfns[i], sp->role.level, old);
 }
 
-void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+bool shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry)
 {
 	const int level = sp->role.level;
@@ -235,7 +235,7 @@ void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 		if (old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
 			vm->mmu.shadow->stale = true;
 		shadow_replace(vm, mem, sp, i, entry);
-		return;
+		return true;
 	}
 	shadow_clear(vm, sp, i);
 	sp->gfns[i] = gfn;
@@ -243,10 +243,11 @@ void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 	__set_bit(i, sp->used);
 	atomic_long_inc(&vm->mmu.pages[level]);
 	WRITE_ONCE(sp->table[i], entry);
+	return false;
 }
 
-bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
-		     unsigned int i, u64 gfn, u64 entry)
+enum shadow_added shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+				  unsigned int i, u64 gfn, u64 entry)
 {
 	const int level = sp->role.level;
 	struct shadow_frame *frame;
@@ -256,14 +257,15 @@ bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 		if (!shadow_is_leaf(sp, old) || sp->gfns[i] != gfn ||
 		    ((old ^ entry) & PT_ADDRESS) || (old & ~entry & (PT_WRITE | PT_USER)) ||
 		    (entry & ~old & PT_NX))
-			return false;
+			return SHADOW_CONFLICT;
+		if (!(entry & ~old))
+			return SHADOW_NOTHING;
 		/* If somebody else was faster, the guest finds that when it tries again. */
-		cmpxchg64(&sp->table[i], old, old | entry);
-		return true;
+		return try_cmpxchg64(&sp->table[i], &old, old | entry) ? SHADOW_GAINED : SHADOW_NOTHING;
 	}
 	/* The bit says whose the place is, until the entry says what is in it. */
 	if (test_and_set_bit(i, sp->used))
-		return true;
+		return SHADOW_NOTHING;
 	sp->gfns[i] = gfn;
 	frame = shadow_frame(mem, gfn, level);
 	shadow_frame_lock(frame);
@@ -272,7 +274,7 @@ bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
 	atomic_long_inc(&vm->mmu.pages[level]);
 	/* The list, then the entry. */
 	smp_store_release(&sp->table[i], entry);
-	return true;
+	return SHADOW_ADDED;
 }
 
 /* ------------------------------------------------------------------ */

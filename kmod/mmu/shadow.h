@@ -314,9 +314,20 @@ void shadow_link(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i,
 /* A leaf of @mem, entry @i of @sp, becomes @entry, which maps the same; the dirty bit that it had is told of. */
 void shadow_replace(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp, unsigned int i,
 		    u64 entry);
-/* Have entry @i of @sp map @gfn, of @mem: @entry is its whole value. */
-void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+/* Have entry @i of @sp map @gfn, of @mem: @entry is its whole value. Return: whether it has mapped the same before. */
+bool shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry);
+/**
+ * enum shadow_added - what came of an attempt to add a leaf
+ * @SHADOW_CONFLICT: something is there that would have to be taken out
+ * @SHADOW_ADDED: it is there
+ * @SHADOW_GAINED: it was there, and has more rights now
+ * @SHADOW_NOTHING: it is there already, or another vCPU is at it
+ */
+enum shadow_added {
+	SHADOW_CONFLICT, SHADOW_ADDED, SHADOW_GAINED, SHADOW_NOTHING
+};
+
 /**
  * shadow_add_leaf() - as shadow_set_leaf(), with mmu->lock held for reading
  * @vm: VM
@@ -326,9 +337,9 @@ void shadow_set_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct sh
  * @gfn: guest frame
  * @entry: value
  *
- * Return: true: done, or another vCPU is doing it; false: something is there that would have to be taken out.
+ * Return: &enum shadow_added
  */
-bool shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
+enum shadow_added shadow_add_leaf(struct vireo_vm *vm, const struct vireo_mem *mem, struct shadow_page *sp,
 		     unsigned int i, u64 gfn, u64 entry);
 /* Take entry @i out; and all. */
 void shadow_clear(struct vireo_vm *vm, struct shadow_page *sp, unsigned int i);

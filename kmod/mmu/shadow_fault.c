@@ -310,6 +310,13 @@ static u64 leaf_flags(const struct vireo_mmu *mmu, const struct shadow_fault *f,
 	return flags;
 }
 
+/* A fault has found its page mapped. */
+static void count_tracked(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
+{
+	if ((f->access & VIREO_ACCESS_WRITE) && f->mem->track)
+		vcpu->counters.faults_tracked++;
+}
+
 /* A leaf for a page of the host's that is at @pa, of @level at most; lock held, interrupts on or off. */
 static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 pa, int level,
 		    bool writable, u64 flags, struct shadow_page **sp)
@@ -350,8 +357,9 @@ static int map_leaf(struct vireo_vcpu *vcpu, const struct shadow_fault *f, u64 p
 	}
 	if (write && (flags & PT_WRITE))
 		vireo_track_mark(vcpu, f->mem, f->gfn);
-	shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
-			f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags);
+	if (shadow_set_leaf(vm, f->mem, *sp, shadow_index(f->gva, level),
+			    f->gfn & ~(tdp_pages(level) - 1), __sme_set(pa & ~(u64)(span - 1)) | flags))
+		count_tracked(vcpu, f);
 	vireo_count_fault(vcpu, f->access);
 	return VIREO_FAULT_FIXED;
 }
@@ -383,6 +391,7 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 	struct vireo_shadow_vcpu *sv = &vcpu->shadow;
 	struct vireo_vm *vm = vcpu->vm;
 	u64 host = 0, *hostp, guest, flags;
+	enum shadow_added added;
 	struct shadow_page *sp;
 	unsigned long span;
 	int level, l;
@@ -437,13 +446,17 @@ static int map_shared(struct vireo_vcpu *vcpu, const struct shadow_fault *f)
 	}
 	if ((f->access & VIREO_ACCESS_WRITE) && (flags & PT_WRITE))
 		vireo_track_mark(vcpu, f->mem, f->gfn);
-	if (!shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
-			     f->gfn & ~(tdp_pages(level) - 1),
-			     __sme_set(host & PTE_PFN_MASK & PAGE_MASK &
-				       ~((tdp_pages(level) << PAGE_SHIFT) - 1)) | flags))
+	added = shadow_add_leaf(vm, f->mem, sp, shadow_index(f->gva, level),
+				f->gfn & ~(tdp_pages(level) - 1),
+				__sme_set(host & PTE_PFN_MASK & PAGE_MASK &
+					  ~((tdp_pages(level) << PAGE_SHIFT) - 1)) | flags);
+	if (added == SHADOW_CONFLICT)
 		return MAP_EXCLUSIVE;
 	sp->old = false;
-	vireo_count_fault(vcpu, f->access);
+	if (added != SHADOW_NOTHING)
+		vireo_count_fault(vcpu, f->access);
+	if (added == SHADOW_GAINED)
+		count_tracked(vcpu, f);
 	if (level == 1)
 		fault_around(vcpu, f, sp);
 	return VIREO_FAULT_FIXED;

@@ -952,6 +952,59 @@ TEST_F_TIMEOUT(slow, thresholds, 120)
 	close(ask);
 }
 
+/* RSI pages from RDI on, again and again */
+GUEST(writer, 64, "1: mov %rdi, %rdx; mov %esi, %ebp\n 2: incb (%rdx); add $4096, %rdx; dec %ebp; jnz 2b\n out %al, $0x10\n jmp 1b");
+
+struct guest {
+	struct vt_vm vm;
+	struct vt_vcpu cpu;
+};
+
+static volatile bool writing;
+
+static void *run_writer(void *data)
+{
+	u64 bitmap[VT_MEMORY >> 12 >> 6];
+	struct vireo_dirty_log log = { .size = sizeof(log), .pages = VT_MEMORY >> 12, .bitmap = (u64)bitmap };
+	struct guest *guest = data;
+
+	while (writing && vt_run_to_out(&guest->cpu, 0x10) >= 0 && !vt_ioctl(guest->vm.fd, VIREO_GET_DIRTY, &log))
+		usleep(20000);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(slow, dirty_threshold, 120)
+{
+	struct vireo_tracking tracking = { .size = sizeof(tracking), .on = 1 };
+	struct guest guest;
+	pthread_t thread;
+	struct vn_seen e;
+	u32 number;
+	int fd, ask;
+
+	need_family();
+	ask = vn_open(0);
+	vt_guest64(&guest.vm, &guest.cpu, writer, 0x200000, PAGES);
+	ASSERT_EQ(0, vt_ioctl(guest.vm.fd, VIREO_SET_TRACKING, &tracking));
+	number = vn_number(ask, "test");
+	fd = listen_all(0);
+	EXPECT_EQ(0, vn_set_thresholds(ask, number, 0, PAGES / 2, 0));
+	writing = true;
+	pthread_create(&thread, NULL, run_writer, &guest);
+	ASSERT_EQ(0, threshold(fd, VIREO_NL_THRESHOLD_DIRTY, 1, &e));
+	EXPECT_EQ(PAGES / 2, e.limit);
+	EXPECT_GT(e.value, PAGES / 2);
+	EXPECT_EQ(~0U, e.vcpu);
+	writing = false;
+	pthread_join(thread, NULL);
+	ASSERT_EQ(0, threshold(fd, VIREO_NL_THRESHOLD_DIRTY, 0, &e));
+	EXPECT_LE(e.value, PAGES / 2);
+	vt_vcpu_close(&guest.cpu);
+	vt_vm_close(&guest.vm);
+	close(fd);
+	close(ask);
+}
+
 #define FLOOD 2000
 
 TEST(overrun)

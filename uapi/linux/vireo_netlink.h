@@ -246,14 +246,15 @@ enum vireo_nl_exit {
  * @VIREO_NL_COUNTER_FAULTS_READ: page faults by reads that mapped something, or gave more rights
  * @VIREO_NL_COUNTER_FAULTS_FETCH: ... by instruction fetches
  * @VIREO_NL_COUNTER_FAULTS_WRITE: ... by writes
- * @VIREO_NL_COUNTER_FAULTS_TRACKED: those of them, with nested tables, that found the page mapped, in a region that is followed
+ * @VIREO_NL_COUNTER_FAULTS_TRACKED: those of them that found the page mapped, in a region that is followed
  * @VIREO_NL_COUNTER_FAULTS_MMIO: exits for accesses to memory that no region covers, or that a region does not allow
  * @VIREO_NL_COUNTER_FAULTS_GUEST: page faults of the guest's own tables, given to it (shadow paging)
  * @VIREO_NL_COUNTER_INJECTED_IRQ: interrupts given to the guest at an entry
  * @VIREO_NL_COUNTER_INJECTED_NMI: NMIs, likewise
  * @VIREO_NL_COUNTER_INJECTED_EXCEPTION: exceptions and software interrupts, likewise
  * @VIREO_NL_COUNTER_IRQS_MSI: MSIs: of irqfds and VIREO_SEND_MSI. Of the VM only, they are not counted by vCPU
- * @VIREO_NL_COUNTER_IRQS_IPI: interrupts between vCPUs that it has sent, also to itself, one for each that is written to its APIC
+ * @VIREO_NL_COUNTER_IRQS_IPI: interrupts that it has sent to vCPUs, also to itself, with NMI, INIT and SIPI; one for each vCPU that
+ *	has taken it. Not those that the processor delivers alone
  * @VIREO_NL_COUNTER_IRQS_TIMER: interrupts of its local APIC's timer
  * @VIREO_NL_COUNTER_HALTS: HLTs that had to wait
  * @VIREO_NL_COUNTER_HALT_POLLS: those of them that began with looking instead of sleeping
