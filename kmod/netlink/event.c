@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/nospec.h>
 #include <linux/timekeeping.h>
 #include <net/sock.h>
 
@@ -271,6 +272,7 @@ int vireo_nl_report(struct vireo_vm *vm, const struct vireo_report *report)
 		.value = report->pages,
 		.limit = report->total,
 	};
+	u32 kind;
 
 	static_assert(sizeof(report->cause) == VIREO_NL_CAUSE_MAX + 1);
 	static_assert(VIREO_NL_OP_RECEIVE - VIREO_NL_OP_SNAPSHOT == VIREO_REPORT_RECEIVE - VIREO_REPORT_SNAPSHOT);
@@ -286,6 +288,7 @@ int vireo_nl_report(struct vireo_vm *vm, const struct vireo_report *report)
 	}
 	if (*report->phase || report->pages || report->total)
 		return -EINVAL;
-	event_state(vm, report_states[report->kind].state, report_states[report->kind].life, -1, report->cause);
+	kind = array_index_nospec(report->kind, VIREO_REPORT_SNAPSHOT);
+	event_state(vm, report_states[kind].state, report_states[kind].life, -1, report->cause);
 	return 0;
 }

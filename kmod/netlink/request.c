@@ -51,23 +51,10 @@ int vireo_nl_get_info(struct sk_buff *skb, struct genl_info *info)
 	return answer_send(answer, info, head, r);
 }
 
-int vireo_nl_get_vm(struct sk_buff *skb, struct genl_info *info)
+static int put_one_vm(struct sk_buff *answer, struct vireo_vm *vm, const struct vireo_nl_viewer *viewer,
+		      struct genl_info *info)
 {
-	struct vireo_nl_viewer viewer;
-	struct sk_buff *answer;
-	struct vireo_vm *vm;
-	void *head;
-	int r;
-
-	vireo_nl_viewer(skb, &viewer);
-	answer = answer_new(info, &head);
-	if (!answer)
-		return -ENOMEM;
-	mutex_lock(&vireo_vms_lock);
-	vm = vireo_nl_find(&viewer, info->attrs[VIREO_NL_A_VM], info->extack);
-	r = IS_ERR(vm) ? PTR_ERR(vm) : vireo_nl_put_vm(answer, vm, &viewer);
-	mutex_unlock(&vireo_vms_lock);
-	return answer_send(answer, info, head, r);
+	return vireo_nl_put_vm(answer, vm, viewer);
 }
 
 static int put_one_vcpu(struct sk_buff *answer, struct vireo_vm *vm, const struct vireo_nl_viewer *viewer,
@@ -89,7 +76,10 @@ static int put_one_vcpu(struct sk_buff *answer, struct vireo_vm *vm, const struc
 	return vireo_nl_put_vcpu(answer, vcpu, viewer);
 }
 
-int vireo_nl_get_vcpu(struct sk_buff *skb, struct genl_info *info)
+/* What @put says of the VM that is asked for. */
+static int answer_about(struct sk_buff *skb, struct genl_info *info,
+			int (*put)(struct sk_buff *answer, struct vireo_vm *vm, const struct vireo_nl_viewer *viewer,
+				   struct genl_info *info))
 {
 	struct vireo_nl_viewer viewer;
 	struct sk_buff *answer;
@@ -103,7 +93,17 @@ int vireo_nl_get_vcpu(struct sk_buff *skb, struct genl_info *info)
 		return -ENOMEM;
 	mutex_lock(&vireo_vms_lock);
 	vm = vireo_nl_find(&viewer, info->attrs[VIREO_NL_A_VM], info->extack);
-	r = IS_ERR(vm) ? PTR_ERR(vm) : put_one_vcpu(answer, vm, &viewer, info);
+	r = IS_ERR(vm) ? PTR_ERR(vm) : put(answer, vm, &viewer, info);
 	mutex_unlock(&vireo_vms_lock);
 	return answer_send(answer, info, head, r);
+}
+
+int vireo_nl_get_vm(struct sk_buff *skb, struct genl_info *info)
+{
+	return answer_about(skb, info, put_one_vm);
+}
+
+int vireo_nl_get_vcpu(struct sk_buff *skb, struct genl_info *info)
+{
+	return answer_about(skb, info, put_one_vcpu);
 }
