@@ -22,12 +22,14 @@
  * @counter: the last value that it wrote to memory
  * @torn: it has found another one
  * @after: it ran in the source after it had in the destination
+ * @hasty: a thread that a launcher starts has ended before the one that starts it goes on
  */
 struct mover_shared {
 	unsigned int runs[2];
 	uint64_t counter;
 	unsigned int torn;
 	unsigned int after;
+	bool hasty;
 };
 
 /**

@@ -3,7 +3,9 @@
  * A machine moves between two launchers, and the connection between them is cut at every frame: then one
  * of them has the machine, with all that it had, and the other does not run it.
  */
+#include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,53 @@
 #include "../vireo/migrate/wire.h"
 #include "../vireo/util.h"
 #include "vireo.h"
+
+/* ---- Threads that are quicker than the one that starts them ---- */
+
+struct hasty {
+	void *(*run)(void *);
+	void *arg;
+	bool done;
+};
+
+static void *run_hasty(void *opaque)
+{
+	struct hasty *hasty = opaque;
+	void *result = hasty->run(hasty->arg);
+
+	__atomic_store_n(&hasty->done, true, __ATOMIC_RELEASE);
+	return result;
+}
+
+/* In place of the library's, for the launchers as well */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+	int (*create)(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+	static struct hasty hasty;
+	int r;
+
+	*(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+	if (!shared || !__atomic_load_n(&shared->hasty, __ATOMIC_ACQUIRE))
+		return create(thread, attr, run, arg);
+	hasty = (struct hasty){ run, arg, false };
+	r = create(thread, attr, run_hasty, &hasty);
+	if (!r)
+		until(__atomic_load_n(&hasty.done, __ATOMIC_ACQUIRE));
+	return r;
+}
+
+static void test_hasty(void)
+{
+	struct move move;
+
+	mover_begin(&move, 0, true, false);
+	__atomic_store_n(&shared->hasty, true, __ATOMIC_RELEASE);
+	ok(asks("source", "{\"command\":\"migrate\",\"to\":\"unix:/nowhere\"}", "\"result\""), "one that has ended before it is told of");
+	__atomic_store_n(&shared->hasty, false, __ATOMIC_RELEASE);
+	ok(in_phase("source", "failed"), "has failed");
+	goes_on(SOURCE);
+	mover_end(&move);
+}
 
 static void test_moves(const char *more)
 {
@@ -305,6 +354,7 @@ int main(void)
 
 	mover_open();
 	test_profile();
+	test_hasty();
 	test_moves("");
 	test_moves(",\"mode\":\"stop\"");
 	test_paused();

@@ -695,19 +695,19 @@ static void *run(void *opaque)
 	return NULL;
 }
 
-/* Not while the machine is taken apart: migration_close() has to find it. */
+/* Not while the machine is taken apart: migration_close() has to find it. What there is of @s is the thread's, which may have ended. */
 static int begin(struct source *s)
 {
-	struct machine *machine = s->m->machine;
-	struct migration *before = machine->migration;
+	struct migration *m = s->m, *before = m->machine->migration;
+	struct machine *machine = m->machine;
 	int r = -EBUSY;
 
 	pthread_mutex_lock(&machine->control_lock);
 	if (machine->state != MACHINE_ENDING)
-		r = -pthread_create(&s->m->thread, NULL, run, s);
+		r = -pthread_create(&m->thread, NULL, run, s);
 	if (!r) {
-		s->m->started = true;
-		machine->migration = s->m;
+		m->started = true;
+		machine->migration = m;
 	}
 	pthread_mutex_unlock(&machine->control_lock);
 	if (!r && before) {
