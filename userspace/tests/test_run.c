@@ -407,13 +407,16 @@ static pid_t start(guest_fn guest, int in, int to, const char *const *args)
 
 	argv[0] = (char *)"vireo";
 	/* Programs may write into their arguments. */
-	for (i = 0; args[i]; i++)
-		argv[i + 1] = copy[i] = strdup(args[i]);
-	argv[i + 1] = NULL;
+	for (nr = 0; args[nr]; nr++)
+		argv[nr + 1] = copy[nr] = strdup(args[nr]);
+	argv[nr + 1] = NULL;
 	fflush(stdout);
 	pid = fork();
-	if (pid)
+	if (pid) {
+		while (nr--)
+			free(copy[nr]);
 		return pid;
+	}
 	alarm(TIMEOUT_MS / 1000);
 	if (isatty(in)) {
 		setsid();
@@ -427,7 +430,6 @@ static pid_t start(guest_fn guest, int in, int to, const char *const *args)
 	fake.guest = guest;
 	if (prepare)
 		prepare();
-	nr = i;
 	i = vireo_main(nr + 1, argv);
 	while (nr--)
 		free(copy[nr]);

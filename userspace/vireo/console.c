@@ -60,6 +60,8 @@ struct ring {
  * @paused: no more input is read, since @rx is full
  * @writing: the thread is awake and will look for more by itself
  * @stop: the thread is to end
+ * @output: what it writes just now; its own
+ * @room: what it waits for; its own
  */
 struct console {
 	struct console_host host;
@@ -84,6 +86,9 @@ struct console {
 	bool paused;
 	bool writing;
 	bool stop;
+	/* What the thread has at hand; not on its stack, where AddressSanitizer is wrong about it once the thread is cancelled */
+	uint8_t output[4096];
+	struct pollfd room;
 };
 
 /* A process has one terminal, and one reader of it. */
@@ -131,9 +136,8 @@ static void write_out(struct console *console, const uint8_t *bytes, size_t n)
 			bytes += done;
 			n -= (size_t)done;
 		} else if (done < 0 && errno == EAGAIN) {
-			struct pollfd wait = { .fd = console->out, .events = POLLOUT };
-
-			poll(&wait, 1, -1);
+			console->room = (struct pollfd){ .fd = console->out, .events = POLLOUT };
+			poll(&console->room, 1, -1);
 		} else if (done == 0 || errno != EINTR) {
 			return;
 		}
@@ -143,7 +147,7 @@ static void write_out(struct console *console, const uint8_t *bytes, size_t n)
 static void *output(void *arg)
 {
 	struct console *console = arg;
-	uint8_t bytes[4096];
+	uint8_t *bytes = console->output;
 	bool refused;
 	size_t n;
 
@@ -160,7 +164,7 @@ static void *output(void *arg)
 			usleep(COLLECT_US);
 			pthread_mutex_lock(&console->lock);
 		}
-		n = ring_get(&console->tx, bytes, sizeof(bytes));
+		n = ring_get(&console->tx, bytes, sizeof(console->output));
 		refused = console->tx_refused;
 		console->tx_refused = false;
 		console->writing = true;
