@@ -425,13 +425,11 @@ int vireo_snapshot_drop(struct vireo_vm *vm, const struct vireo_snapshot *arg)
 	r = vcpus_lock(vm);
 	if (r)
 		return r;
-	r = vireo_rollback_drop(vm, point);
-	if (!r) {
-		vm->nr_points--;
-		point_free(vm, point);
-	}
+	vireo_rollback_drop(vm, point);
+	vm->nr_points--;
+	point_free(vm, point);
 	vcpus_unlock(vm, VIREO_MAX_VCPUS);
-	return r;
+	return 0;
 }
 
 void vireo_snapshot_destroy(struct vireo_vm *vm)

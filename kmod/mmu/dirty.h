@@ -12,14 +12,18 @@
 /* Pages that a word of the summary stands for. */
 #define TRACK_SPAN ((u64)BITS_PER_LONG * BITS_PER_LONG)
 
+struct vireo_copies;
+
 /**
  * struct vireo_dirty - the pages of a region that one consumer has to hear of
  * @rcu: faults with interrupts off may still mark when it goes
- * @summary: a bit for each word that may not be 0; behind @words
+ * @kept: VIREO_TRACK_SNAPSHOT: the newest snapshot's copies; NULL: there is none
+ * @summary: a bit for each word that may not be 0; behind @words, a multiple of eight words long
  * @words: a bit for each page
  */
 struct vireo_dirty {
 	struct rcu_head rcu;
+	struct vireo_copies **kept;
 	unsigned long *summary;
 	unsigned long words[];
 };

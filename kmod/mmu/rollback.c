@@ -4,7 +4,7 @@
  *
  * In a region that the newest snapshot follows an entry allows writes only if the page is kept, and (with a log: is dirty) only
  * if it is marked as written.  A page is kept by whoever is about to write first, without a lock: nobody can have written
- * before one of them has put his copy into @kept, and each of them has copied before that; all but one throw theirs away.
+ * before one of them has put his copy among the kept ones, and each of them has copied before that; all but one throw theirs away.
  *
  * Locking: see rollback.h.
  */
@@ -20,34 +20,57 @@
 #include "rollback.h"
 #include "tdp.h"
 
-/* In vireo_point.kept: the page was written before the next snapshot. */
-#define ROLLBACK_WRITTEN	XA_MARK_0
-
 /* The set of pages that were written since the newest snapshot, NULL: not followed. */
 static struct vireo_dirty *rollback_live(const struct vireo_mem *mem)
 {
 	return mem->track ? mem->track->by[VIREO_TRACK_SNAPSHOT] : NULL;
 }
 
+/* The copy of a region's page; NULL: there is none. */
+static void *kept_page(struct vireo_copies **kept, u64 page)
+{
+	const struct vireo_copies *copies = READ_ONCE(kept[page / BITS_PER_LONG]);
+
+	return copies ? READ_ONCE(copies->page[page % BITS_PER_LONG]) : NULL;
+}
+
 bool vireo_rollback_kept(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn)
 {
 	const struct vireo_dirty *live = rollback_live(mem);
 	const u64 page = gfn - mem->gfn;
-	struct vireo_point *point;
 
 	if (!live || test_bit(page % BITS_PER_LONG, &live->words[page / BITS_PER_LONG]))
 		return true;
-	point = vireo_point_newest(vm);
-	return !point || xa_load(&point->kept, gfn);
+	return !live->kept || kept_page(live->kept, page);
+}
+
+/* The copies of the word that @page is of; NULL: no memory. */
+static struct vireo_copies *kept_copies(struct vireo_copies **kept, u64 page)
+{
+	struct vireo_copies **at = &kept[page / BITS_PER_LONG], *copies = READ_ONCE(*at), *new;
+
+	if (likely(copies))
+		return copies;
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	copies = cmpxchg(at, NULL, new);
+	if (!copies)
+		return new;
+	/* Somebody else was faster. */
+	kfree(new);
+	return copies;
 }
 
 static int rollback_keep_page(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gfn)
 {
-	struct vireo_point *point = vireo_point_newest(vm);
-	void *copy, *old;
+	const u64 page = gfn - mem->gfn;
+	struct vireo_copies *copies;
+	void *copy;
 
 	might_sleep();
-	copy = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	copies = kept_copies(rollback_live(mem)->kept, page);
+	copy = copies ? (void *)__get_free_page(GFP_KERNEL_ACCOUNT) : NULL;
 	if (!copy)
 		return -ENOMEM;
 	if (!vireo_hva_read(vireo_mem_hva(mem, gfn), copy, PAGE_SIZE)) {
@@ -55,12 +78,11 @@ static int rollback_keep_page(struct vireo_vm *vm, const struct vireo_mem *mem, 
 		return -EFAULT;
 	}
 	/* With a barrier: the copy is complete before anybody finds it, and writes. */
-	old = xa_cmpxchg(&point->kept, gfn, NULL, copy, GFP_KERNEL_ACCOUNT);
-	if (old)
+	if (cmpxchg(&copies->page[page % BITS_PER_LONG], NULL, copy))
 		free_page((unsigned long)copy);
 	else
 		atomic_long_add(PAGE_SIZE, &vm->snapshot_bytes);
-	return xa_is_err(old) ? xa_err(old) : 0;
+	return 0;
 }
 
 int vireo_rollback_keep(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gpa, size_t len, bool nofault)
@@ -69,7 +91,7 @@ int vireo_rollback_keep(struct vireo_vm *vm, const struct vireo_mem *mem, u64 gp
 	struct vireo_dirty *live = rollback_live(mem);
 	int r;
 
-	if (!live || !vireo_point_newest(vm))
+	if (!live || !live->kept)
 		return 0;
 	for (; gfn <= last; gfn++) {
 		const u64 page = gfn - mem->gfn;
@@ -113,7 +135,7 @@ static void rollback_freeze(struct vireo_vm *vm, struct vireo_point *point)
 {
 	const struct vireo_mem_map *map = vireo_mem_map(vm);
 	u64 word, words;
-	u32 i, bit;
+	u32 i;
 
 	for (i = 0; i < map->nr; i++) {
 		const struct vireo_mem *mem = &map->mem[i];
@@ -123,8 +145,8 @@ static void rollback_freeze(struct vireo_vm *vm, struct vireo_point *point)
 			continue;
 		words = BITS_TO_LONGS(mem->pages);
 		for_each_set_bit(word, live->summary, words) {
-			for_each_set_bit(bit, &live->words[word], BITS_PER_LONG)
-				xa_set_mark(&point->kept, mem->gfn + word * BITS_PER_LONG + bit, ROLLBACK_WRITTEN);
+			if (live->words[word])
+				point->kept[i].copies[word]->written = live->words[word];
 			live->words[word] = 0;
 			cond_resched();
 		}
@@ -132,20 +154,26 @@ static void rollback_freeze(struct vireo_vm *vm, struct vireo_point *point)
 	}
 }
 
-/* The reverse, for a snapshot that is the newest once more; adds to what is marked. */
+/* @point is the newest snapshot, maybe once more: what was written after it is added to what is marked. */
 static void rollback_thaw(struct vireo_vm *vm, struct vireo_point *point)
 {
 	const struct vireo_mem_map *map = vireo_mem_map(vm);
-	unsigned long gfn;
-	void *copy;
+	struct vireo_copies *copies;
+	u64 word;
+	u32 i;
 
-	xa_for_each_marked(&point->kept, gfn, copy, ROLLBACK_WRITTEN) {
-		const struct vireo_mem *mem = vireo_mem_find(map, gfn);
-		u64 page = gfn - mem->gfn;
+	for (i = 0; i < map->nr; i++) {
+		struct vireo_dirty *live = rollback_live(&map->mem[i]);
 
-		dirty_mark(rollback_live(mem), page / BITS_PER_LONG, BIT(page % BITS_PER_LONG), false);
-		xa_clear_mark(&point->kept, gfn, ROLLBACK_WRITTEN);
-		cond_resched();
+		live->kept = point->kept[i].copies;
+		for (word = 0; word < point->kept[i].words; word++) {
+			copies = live->kept[word];
+			if (!copies || !copies->written)
+				continue;
+			dirty_mark(live, word, copies->written, false);
+			copies->written = 0;
+			cond_resched();
+		}
 	}
 }
 
@@ -263,18 +291,55 @@ int vireo_rollback_verify(struct vireo_vm *vm, const struct vireo_point *point, 
 /* ------------------------------------------------------------------ */
 /* Life                                                                 */
 
+static unsigned long copies_free(struct vireo_copies *copies)
+{
+	unsigned long pages = 0;
+	unsigned int i;
+
+	for (i = 0; copies && i < BITS_PER_LONG; i++) {
+		pages += copies->page[i] != NULL;
+		free_page((unsigned long)copies->page[i]);
+	}
+	kfree(copies);
+	return pages;
+}
+
 static void rollback_kept_free(struct vireo_vm *vm, struct vireo_point *point)
 {
-	unsigned long gfn, pages = 0;
-	void *copy;
+	unsigned long pages = 0;
+	u64 word;
+	u32 i;
 
-	xa_for_each(&point->kept, gfn, copy) {
-		free_page((unsigned long)copy);
-		pages++;
-		cond_resched();
+	for (i = 0; i < point->nr; i++) {
+		for (word = 0; word < point->kept[i].words; word++) {
+			pages += copies_free(point->kept[i].copies[word]);
+			cond_resched();
+		}
+		kvfree(point->kept[i].copies);
 	}
-	xa_destroy(&point->kept);
+	kvfree(point->kept);
 	atomic_long_sub(pages * PAGE_SIZE, &vm->snapshot_bytes);
+}
+
+static int rollback_kept_alloc(struct vireo_vm *vm, struct vireo_point *point)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vm);
+	u32 i;
+
+	point->kept = kvcalloc(max(map->nr, 1U), sizeof(point->kept[0]), GFP_KERNEL_ACCOUNT);
+	if (!point->kept)
+		return -ENOMEM;
+	point->nr = map->nr;
+	for (i = 0; i < map->nr; i++) {
+		struct vireo_kept *kept = &point->kept[i];
+		const u64 words = BITS_TO_LONGS(map->mem[i].pages);
+
+		kept->copies = kvcalloc(words, sizeof(kept->copies[0]), GFP_KERNEL_ACCOUNT);
+		if (!kept->copies)
+			return -ENOMEM;
+		kept->words = words;
+	}
+	return 0;
 }
 
 void vireo_rollback_free(struct vireo_vm *vm, struct vireo_point *point)
@@ -291,9 +356,11 @@ static void rollback_stop(struct vireo_vm *vm)
 	for (i = 0; i < vireo_mem_map(vm)->nr; i++) {
 		const struct vireo_mem *mem = &vireo_mem_map(vm)->mem[i];
 
+		if (!rollback_live(mem))
+			continue;
 		/* Without memory for that it stays followed, which does no harm. */
-		if (rollback_live(mem))
-			vireo_track_stop(vm, mem, VIREO_TRACK_SNAPSHOT);
+		rollback_live(mem)->kept = NULL;
+		vireo_track_stop(vm, mem, VIREO_TRACK_SNAPSHOT);
 	}
 }
 
@@ -338,13 +405,13 @@ int vireo_rollback_begin(struct vireo_vm *vm, struct vireo_point *point, bool ve
 	struct vireo_point *older = vireo_point_newest(vm);
 	int r = 0;
 
-	xa_init_flags(&point->kept, XA_FLAGS_ACCOUNT);
-	if (verify)
+	r = rollback_kept_alloc(vm, point);
+	if (!r && verify)
 		r = rollback_refs(vm, point);
 	if (!r && !older)
 		r = rollback_start(vm);
 	if (r) {
-		rollback_refs_free(vm, point);
+		vireo_rollback_free(vm, point);
 		return r;
 	}
 	if (older) {
@@ -352,104 +419,76 @@ int vireo_rollback_begin(struct vireo_vm *vm, struct vireo_point *point, bool ve
 		rollback_protect(vm);
 	}
 	list_add(&point->list, &vm->points);
+	rollback_thaw(vm, point);
 	return 0;
 }
 
-/*
- * @from's pages go to @to, which is older, unless it has them already; with what was written since if @written.
- */
-static int rollback_merge(struct vireo_vm *vm, struct vireo_point *from, struct vireo_point *to, bool written)
+/* @from's pages go to @to, which is older, unless it has them already; with what was written since. */
+static void rollback_merge(struct vireo_point *from, struct vireo_point *to)
 {
-	unsigned long gfn, pages = 0;
-	void *copy;
+	unsigned int bit;
+	u64 word;
+	u32 i;
 
-	/* What needs memory comes first. */
-	xa_for_each(&from->kept, gfn, copy) {
-		if (xa_reserve(&to->kept, gfn, GFP_KERNEL_ACCOUNT))
-			goto undo;
-		cond_resched();
-	}
-	xa_for_each(&from->kept, gfn, copy) {
-		if (xa_load(&to->kept, gfn)) {
-			free_page((unsigned long)copy);
-			pages++;
-		} else {
-			xa_store(&to->kept, gfn, copy, GFP_KERNEL_ACCOUNT);
+	for (i = 0; i < to->nr; i++) {
+		for (word = 0; word < to->kept[i].words; word++) {
+			struct vireo_copies **copies = &to->kept[i].copies[word], **more = &from->kept[i].copies[word];
+
+			if (!*more)
+				continue;
+			if (!*copies) {
+				swap(*copies, *more);
+				continue;
+			}
+			for (bit = 0; bit < BITS_PER_LONG; bit++) {
+				if (!(*copies)->page[bit])
+					swap((*copies)->page[bit], (*more)->page[bit]);
+			}
+			(*copies)->written |= (*more)->written;
+			cond_resched();
 		}
-		if (written && xa_get_mark(&from->kept, gfn, ROLLBACK_WRITTEN))
-			xa_set_mark(&to->kept, gfn, ROLLBACK_WRITTEN);
-		cond_resched();
 	}
-	xa_destroy(&from->kept);
-	atomic_long_sub(pages * PAGE_SIZE, &vm->snapshot_bytes);
-	return 0;
-undo:
-	xa_for_each(&from->kept, gfn, copy)
-		xa_release(&to->kept, gfn);
-	return -ENOMEM;
 }
 
-int vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point)
+void vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point)
 {
 	const bool newest = point == vireo_point_newest(vm);
-	int r;
+	struct vireo_point *older;
 
 	if (list_is_last(&point->list, &vm->points)) {
-		rollback_kept_free(vm, point);
-		list_del(&point->list);
 		if (newest)
 			rollback_stop(vm);
 	} else {
-		struct vireo_point *older = list_next_entry(point, list);
-
-		r = rollback_merge(vm, point, older, !newest);
-		if (r)
-			return r;
-		list_del(&point->list);
+		older = list_next_entry(point, list);
+		rollback_merge(point, older);
 		if (newest)
 			rollback_thaw(vm, older);
 	}
-	rollback_refs_free(vm, point);
-	return 0;
+	list_del(&point->list);
+	vireo_rollback_free(vm, point);
 }
 
 /* ------------------------------------------------------------------ */
 /* Back                                                                 */
 
-/* The copies of pages of one word, for each bit of @bits from @gfn on, which is not 0. */
-static __always_inline void find_copies(struct vireo_point *point, u64 gfn, unsigned long bits, void **copies)
-{
-	const u64 first = gfn + __ffs(bits), last = gfn + __fls(bits);
-	XA_STATE(xas, &point->kept, first);
-	void *copy;
-
-	/* What is kept, but not written, in between costs less than to look for each. */
-	rcu_read_lock();
-	xas_for_each(&xas, copy, last)
-		copies[xas.xa_index - gfn] = copy;
-	rcu_read_unlock();
-}
-
 /*
  * Pages of one word.  Copied without a lock, since that may bring them in; the mark goes when the page is what it was.
  */
-static int restore_word(struct vireo_vm *vm, struct vireo_point *point, const struct vireo_mem *mem,
-			struct vireo_dirty *live, u64 word)
+static int restore_word(struct vireo_vm *vm, const struct vireo_mem *mem, struct vireo_dirty *live, u64 word)
 {
 	const u64 gfn = mem->gfn + word * BITS_PER_LONG;
 	const unsigned long hva = mem->hva + (word * BITS_PER_LONG << PAGE_SHIFT);
 	unsigned long left = live->words[word], done;
 	struct vireo_mmu *mmu = &vm->mmu;
-	void *copies[BITS_PER_LONG];
+	struct vireo_copies *copies = live->kept[word];
 	int r = 0;
 
 	if (unlikely(!left))
 		return 0;
-	find_copies(point, gfn, left, copies);
 	for (; left; left &= left - 1) {
 		const unsigned int bit = __ffs(left);
 
-		if (unlikely(!vireo_hva_write(hva + bit * PAGE_SIZE, copies[bit], PAGE_SIZE))) {
+		if (unlikely(!vireo_hva_write(hva + bit * PAGE_SIZE, copies->page[bit], PAGE_SIZE))) {
 			r = -EFAULT;
 			break;
 		}
@@ -469,14 +508,14 @@ static int restore_word(struct vireo_vm *vm, struct vireo_point *point, const st
 			vireo_shadow_written(vm, mem, (gfn + bit) << PAGE_SHIFT, PAGE_SIZE);
 	}
 	write_unlock(&mmu->lock);
-	vireo_track_word(mem->track, word, done);
+	if (unlikely(mem->track->consumers))
+		vireo_track_word(mem->track, word, done);
 	return r;
 }
 
 int vireo_rollback_memory(struct vireo_vm *vm, u64 *pages)
 {
 	const struct vireo_mem_map *map = vireo_mem_map(vm);
-	struct vireo_point *point = vireo_point_newest(vm);
 	u32 i;
 	int r;
 
@@ -487,12 +526,17 @@ int vireo_rollback_memory(struct vireo_vm *vm, u64 *pages)
 		u64 sum, word;
 
 		for (sum = 0; sum < sums; sum++) {
-			if (likely(!live->summary[sum]))
+			const unsigned long *s = &live->summary[sum];
+
+			if (likely(!*s)) {
+				if (!(sum % 8) && !(s[1] | s[2] | s[3] | s[4] | s[5] | s[6] | s[7]))
+					sum += 7;
 				continue;
+			}
 			while (live->summary[sum]) {
 				word = sum * BITS_PER_LONG + __ffs(live->summary[sum]);
 				*pages += hweight_long(live->words[word]);
-				r = restore_word(vm, point, mem, live, word);
+				r = restore_word(vm, mem, live, word);
 				if (unlikely(r)) {
 					*pages -= hweight_long(live->words[word]);
 					return r;

@@ -8,8 +8,6 @@
 #ifndef VIREO_ROLLBACK_H
 #define VIREO_ROLLBACK_H
 
-#include <linux/xarray.h>
-
 #include "../region.h"
 #include "track.h"
 
@@ -24,12 +22,31 @@ struct vireo_ref {
 };
 
 /**
+ * struct vireo_copies - 64 pages of a region, which a word of its sets stands for
+ * @written: those written before the next snapshot was taken; in the newest 0, as the region's VIREO_TRACK_SNAPSHOT says it
+ * @page: pages as they were, NULL: not kept.  All that was written since is there; what was not may be too
+ */
+struct vireo_copies {
+	unsigned long written;
+	void *page[BITS_PER_LONG];
+};
+
+/**
+ * struct vireo_kept - what is kept of a region
+ * @copies: by words, NULL: none of these pages
+ * @words: how many
+ */
+struct vireo_kept {
+	struct vireo_copies **copies;
+	u64 words;
+};
+
+/**
  * struct vireo_point - a snapshot
  * @list: vm->points
  * @id: its number
- * @kept: pages as they were, by guest frame.  All that was written since is there; what was not may be too.  In those that are
- *	not the newest, ROLLBACK_WRITTEN says which were written before the next was taken; for the newest that is what
- *	the regions' VIREO_TRACK_SNAPSHOT says
+ * @kept: copies, by the regions' number in the map
+ * @nr: how many regions
  * @refs: all memory, by the regions' number in the map; NULL: it is not compared
  * @nr_refs: how many regions
  * @state: of the VM and its vCPUs; kmod/snapshot.c
@@ -37,7 +54,8 @@ struct vireo_ref {
 struct vireo_point {
 	struct list_head list;
 	u32 id;
-	struct xarray kept;
+	struct vireo_kept *kept;
+	u32 nr;
 	struct vireo_ref *refs;
 	u32 nr_refs;
 	void *state;
@@ -51,7 +69,7 @@ static inline struct vireo_point *vireo_point_newest(struct vireo_vm *vm)
 /**
  * vireo_rollback_begin() - have memory kept for a new snapshot
  * @vm: VM
- * @point: snapshot; @list and @kept are not in use
+ * @point: snapshot, all zero but for what is not memory's
  * @verify: to be compared later
  *
  * On success it is the newest.  Return: 0, -ENOMEM, -EFAULT (with @verify: not all memory can be read); then nothing has changed.
@@ -81,8 +99,8 @@ void vireo_rollback_end(struct vireo_vm *vm, bool popped);
 /* Compare with the copy of all memory, if there is one: 0, -EIO (@gpa: where), -ENOMEM. */
 int vireo_rollback_verify(struct vireo_vm *vm, const struct vireo_point *point, u64 *gpa);
 
-/* Forget a snapshot, but for the structure itself; the next older one takes over what it needs.  0, -ENOMEM: nothing has changed. */
-int vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point);
+/* Forget a snapshot, but for the structure itself; the next older one takes over what it needs. */
+void vireo_rollback_drop(struct vireo_vm *vm, struct vireo_point *point);
 
 /* The VM goes, nobody uses it any more. */
 void vireo_rollback_free(struct vireo_vm *vm, struct vireo_point *point);

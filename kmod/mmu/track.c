@@ -33,7 +33,7 @@ static struct vireo_dirty *dirty_alloc(u64 pages)
 	const u64 words = BITS_TO_LONGS(pages);
 	struct vireo_dirty *dirty;
 
-	dirty = kvzalloc(struct_size(dirty, words, words + BITS_TO_LONGS(words)), GFP_KERNEL_ACCOUNT);
+	dirty = kvzalloc(struct_size(dirty, words, words + ALIGN(BITS_TO_LONGS(words), 8)), GFP_KERNEL_ACCOUNT);
 	if (dirty)
 		dirty->summary = dirty->words + words;
 	return dirty;
@@ -241,6 +241,7 @@ int vireo_track_start(struct vireo_vm *vm, const struct vireo_mem *mem, u32 cons
 			vireo_track_protect(vm, mem, false, true);
 	}
 	track->vm = vm;
+	track->consumers += consumer != VIREO_TRACK_SNAPSHOT;
 	track->by[consumer] = dirty_alloc(mem->pages);
 	r = track->by[consumer] ? vireo_region_track(vm, mem, track, false) : -ENOMEM;
 	if (r) {
@@ -287,6 +288,7 @@ int vireo_track_stop(struct vireo_vm *vm, const struct vireo_mem *mem, u32 consu
 		track = kmemdup(mem->track, sizeof(*track), GFP_KERNEL_ACCOUNT);
 		if (!track)
 			return -ENOMEM;
+		track->consumers -= consumer != VIREO_TRACK_SNAPSHOT;
 		track->by[consumer] = NULL;
 	}
 	/* With the last one large mappings may come back. */

@@ -19,11 +19,13 @@ struct vireo_dirty;
  * struct vireo_track - who follows a region; as immutable as the map that points to it
  * @rcu: as the map's
  * @vm: whose region it is
+ * @consumers: how many of them, beside a snapshot
  * @by: a consumer's pages, NULL: it does not follow
  */
 struct vireo_track {
 	struct rcu_head rcu;
 	struct vireo_vm *vm;
+	u32 consumers;
 	struct vireo_dirty *by[VIREO_TRACK_NR];
 };
 
