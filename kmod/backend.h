@@ -54,6 +54,8 @@
  * read_regs: fetch the VIREO_REG_* in @which from the control structure into the vCPU and mark them avail.
  * read_mode: see struct vireo_mode.
  * get_segment, set_segment, get_table (idt: which), set_table
+ * get_raw, set_raw: segments, tables and the MSRs of get_msr() but PAT, in the form that the processor wants: for a
+ *	value that comes back to the same vCPU.
  * get_cr: 0, 3, 4: as the guest sees them.  set_cr: value is legal for the guest; the backend
  *	adds what the hardware needs.  set_efer likewise (LMA is given by the caller).
  * get_efer
@@ -125,6 +127,8 @@
 	OP(void, set_segment, (struct vireo_vcpu *vcpu, enum vireo_seg nr, const struct vireo_segment *seg), (vcpu, nr, seg)) \
 	OP(void, get_table, (struct vireo_vcpu *vcpu, bool idt, struct vireo_table *table), (vcpu, idt, table)) \
 	OP(void, set_table, (struct vireo_vcpu *vcpu, bool idt, const struct vireo_table *table), (vcpu, idt, table)) \
+	OP(void, get_raw, (struct vireo_vcpu *vcpu, struct vireo_raw *raw), (vcpu, raw)) \
+	OP(void, set_raw, (struct vireo_vcpu *vcpu, const struct vireo_raw *raw), (vcpu, raw)) \
 	OP(u64, get_cr, (struct vireo_vcpu *vcpu, int nr), (vcpu, nr))		\
 	OP(void, set_cr, (struct vireo_vcpu *vcpu, int nr, u64 value), (vcpu, nr, value)) \
 	OP(u64, get_efer, (struct vireo_vcpu *vcpu), (vcpu))			\
@@ -159,6 +163,14 @@
 	OP(void, log_dirty, (struct vireo_vcpu *vcpu, bool on), (vcpu, on))	\
 	OP(void, write_tsc_offset, (struct vireo_vcpu *vcpu), (vcpu))		\
 	OP(void, dump, (struct vireo_vcpu *vcpu), (vcpu))
+
+/**
+ * struct vireo_raw - registers in a backend's own form
+ * @data: what get_raw() puts there
+ */
+struct vireo_raw {
+	u64 data[48];
+};
 
 /**
  * struct vireo_backend - the operations of one processor family

@@ -223,6 +223,8 @@ int vireo_set_efer(struct vireo_vcpu *vcpu, u64 value, bool host);
 int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
 void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs);
 void vireo_get_sregs(struct vireo_vcpu *vcpu, struct vireo_sregs *sregs);
+/* As vireo_set_sregs(), to what both were on the same vCPU: what is the same is not written. */
+void vireo_back_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs, const struct vireo_raw *raw);
 
 /* state.c */
 int vireo_vcpu_get_state(struct vireo_vcpu *vcpu, struct vireo_state __user *arg);

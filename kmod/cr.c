@@ -281,19 +281,9 @@ int vireo_check_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 	return 0;
 }
 
-void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
+/* What does not live in the control structure, and what follows.  @shown: CPUID does. */
+static __always_inline void vireo_set_rest(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs, bool shown)
 {
-	bool shown = (vireo_backend_get_cr(vcpu, 4) ^ sregs->cr4) & X86_CR4_OSXSAVE;
-	int i;
-
-	vireo_backend_set_efer(vcpu, sregs->efer);
-	vireo_backend_set_cr(vcpu, 4, sregs->cr4);
-	vireo_backend_set_cr(vcpu, 3, sregs->cr3);
-	vireo_backend_set_cr(vcpu, 0, sregs->cr0 | X86_CR0_ET);
-	for (i = 0; i < VIREO_SEG_NR; i++)
-		vireo_backend_set_segment(vcpu, i, &sregs->seg[i]);
-	vireo_backend_set_table(vcpu, false, &sregs->gdt);
-	vireo_backend_set_table(vcpu, true, &sregs->idt);
 	vcpu->cr2 = sregs->cr2;
 	if (vcpu->xcr0 != sregs->xcr0)
 		vireo_set_xcr0(vcpu, sregs->xcr0);
@@ -311,6 +301,38 @@ void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
 		vireo_shadow_forget(vcpu->vm);
 	vireo_mmu_flush(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
+}
+
+void vireo_set_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs)
+{
+	const bool shown = (vireo_backend_get_cr(vcpu, 4) ^ sregs->cr4) & X86_CR4_OSXSAVE;
+	int i;
+
+	vireo_backend_set_efer(vcpu, sregs->efer);
+	vireo_backend_set_cr(vcpu, 4, sregs->cr4);
+	vireo_backend_set_cr(vcpu, 3, sregs->cr3);
+	vireo_backend_set_cr(vcpu, 0, sregs->cr0 | X86_CR0_ET);
+	for (i = 0; i < VIREO_SEG_NR; i++)
+		vireo_backend_set_segment(vcpu, i, &sregs->seg[i]);
+	vireo_backend_set_table(vcpu, false, &sregs->gdt);
+	vireo_backend_set_table(vcpu, true, &sregs->idt);
+	vireo_set_rest(vcpu, sregs, shown);
+}
+
+void vireo_back_sregs(struct vireo_vcpu *vcpu, const struct vireo_sregs *sregs, const struct vireo_raw *raw)
+{
+	const u64 cr4 = vireo_backend_get_cr(vcpu, 4);
+
+	if (unlikely(vireo_backend_get_efer(vcpu) != sregs->efer))
+		vireo_backend_set_efer(vcpu, sregs->efer);
+	if (unlikely(cr4 != sregs->cr4))
+		vireo_backend_set_cr(vcpu, 4, sregs->cr4);
+	if (vireo_backend_get_cr(vcpu, 3) != sregs->cr3)
+		vireo_backend_set_cr(vcpu, 3, sregs->cr3);
+	if (vireo_backend_get_cr(vcpu, 0) != sregs->cr0)
+		vireo_backend_set_cr(vcpu, 0, sregs->cr0);
+	vireo_backend_set_raw(vcpu, raw);
+	vireo_set_rest(vcpu, sregs, (cr4 ^ sregs->cr4) & X86_CR4_OSXSAVE);
 }
 
 void vireo_get_sregs(struct vireo_vcpu *vcpu, struct vireo_sregs *sregs)

@@ -20,10 +20,10 @@
 #include "pvclock.h"
 #include "snapshot.h"
 
-/* MSRs that the backends hold */
+/* MSRs that the backends hold, for comparing: @raw has them, too. */
 static const u32 point_msrs[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_STAR, MSR_LSTAR, MSR_CSTAR,
-	MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX,
+	MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX, MSR_IA32_DEBUGCTLMSR,
 };
 
 /* Requests that stand for work which was still to be done. */
@@ -33,6 +33,7 @@ static const u32 point_msrs[] = {
 struct point_vcpu {
 	struct vireo_regs regs;
 	struct vireo_sregs sregs;
+	struct vireo_raw raw;
 	struct vireo_debugregs debugregs;
 	struct vireo_events events;
 	struct vireo_lapic lapic;
@@ -82,18 +83,29 @@ static void point_state_free(struct point_state *state)
 }
 
 /*
- * Components that are in their initial state are not looked at by the processor, so that most guests' kernels need no more
- * than the part that all have.
+ * Components in their initial state are not looked at by the processor, and what guests cannot have does not matter: so most need
+ * no more than the part that all have, and AVX, which comes next in either format.
  */
-static u32 point_fpu_used(const void *fpu, u32 size)
+static u32 point_fpu_used(const struct vireo_vcpu *vcpu, const struct point_vcpu *p)
 {
 	const u32 common = offsetof(struct xregs_state, extended_state_area);
-	const struct xregs_state *x = fpu;
+	const struct xregs_state *x = (const void *)p->fpu;
+	u64 used;
 
-	if (size < common || !boot_cpu_has(X86_FEATURE_XSAVE) ||
-	    (x->header.xfeatures & ~(u64)XFEATURE_MASK_FPSSE))
-		return size;
-	return common;
+	if (p->fpu_size < common || !boot_cpu_has(X86_FEATURE_XSAVE))
+		return p->fpu_size;
+	used = x->header.xfeatures & vcpu->caps.xcr0_allowed & ~(u64)XFEATURE_MASK_FPSSE;
+	if (used & ~(u64)XFEATURE_MASK_YMM)
+		return p->fpu_size;
+	return used ? common + sizeof(struct ymmh_struct) : common;
+}
+
+/* Eight bytes an instruction, also where memcpy() does without string instructions. */
+static void point_fpu_copy(void *to, const void *from, u32 size)
+{
+	unsigned long words = size / 8;
+
+	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 }
 
 /* Loaded. */
@@ -105,6 +117,7 @@ static void point_read(struct vireo_vcpu *vcpu, struct point_vcpu *p)
 	vireo_lapic_get_state(vcpu, &p->lapic);
 	vireo_get_regs(vcpu, &p->regs);
 	vireo_get_sregs(vcpu, &p->sregs);
+	vireo_backend_get_raw(vcpu, &p->raw);
 	vireo_get_debugregs(vcpu, &p->debugregs);
 	vireo_get_events(vcpu, &p->events);
 	memcpy(p->values, &vcpu->msr_values, sizeof(p->values));
@@ -134,12 +147,11 @@ static void point_read_rest(const struct vireo_vcpu *vcpu, struct point_vcpu *p)
  */
 static void point_write(struct vireo_vcpu *vcpu, const struct point_vcpu *p, u64 ticks)
 {
-	u32 i;
+	const u64 pat = vcpu->pat;
 
 	memcpy(&vcpu->msr_values, p->values, sizeof(p->values));
-	vireo_backend_set_msr(vcpu, MSR_IA32_CR_PAT, vcpu->pat);
-	for (i = 0; i < ARRAY_SIZE(point_msrs); i++)
-		vireo_backend_set_msr(vcpu, point_msrs[i], p->msr[i]);
+	if (unlikely(vcpu->pat != pat))
+		vireo_backend_set_msr(vcpu, MSR_IA32_CR_PAT, vcpu->pat);
 	vcpu->tsc_adjust = p->tsc_adjust;
 	vcpu->xss = p->xss;
 	WRITE_ONCE(vcpu->pvclock_msr, p->pvclock_msr);
@@ -148,10 +160,10 @@ static void point_write(struct vireo_vcpu *vcpu, const struct point_vcpu *p, u64
 	if (unlikely(vireo_lapic_get_pv_eoi(vcpu) != p->pv_eoi_msr))
 		vireo_lapic_set_pv_eoi(vcpu, p->pv_eoi_msr);
 
-	vireo_set_sregs(vcpu, &p->sregs);
+	vireo_back_sregs(vcpu, &p->sregs, &p->raw);
 	vireo_set_regs(vcpu, &p->regs);
 	vireo_set_debugregs(vcpu, &p->debugregs);
-	memcpy(&vcpu->fpu.fpstate->regs, p->fpu, point_fpu_used(p->fpu, p->fpu_size));
+	point_fpu_copy(&vcpu->fpu.fpstate->regs, p->fpu, point_fpu_used(vcpu, p));
 	WRITE_ONCE(vcpu->tsc_offset, p->tsc_offset - ticks);
 	vireo_backend_write_tsc_offset(vcpu);
 	/* Its timer starts when the vCPU runs, so by the TSC as it is now. */
@@ -207,7 +219,7 @@ static int point_compare(struct vireo_vcpu *vcpu, const struct point_vcpu *p, st
 		if (memcmp((u8 *)now + point_parts[i].at, (const u8 *)p + point_parts[i].at, point_parts[i].len))
 			block = point_parts[i].block;
 	}
-	if (!block && memcmp(now->fpu, p->fpu, point_fpu_used(p->fpu, p->fpu_size)))
+	if (!block && memcmp(now->fpu, p->fpu, point_fpu_used(vcpu, p)))
 		block = VIREO_BLOCK_XSAVE;
 	kvfree(now);
 	if (!block)
@@ -389,7 +401,8 @@ static int point_back(struct vireo_vm *vm, struct vireo_point *point, struct vir
 	vireo_for_each_vcpu(i, vcpu, vm)
 		point_write_rest(vcpu, state->vcpu[i]);
 	arg->pages = 0;
-	return point_back_memory(vm, point, &arg->pages) ?: r ?: vireo_rollback_verify(vm, point, &arg->gpa);
+	r = point_back_memory(vm, point, &arg->pages) ?: r;
+	return r || likely(!point->refs) ? r : vireo_rollback_verify(vm, point, &arg->gpa);
 }
 
 int vireo_snapshot_back(struct vireo_vm *vm, struct vireo_snapshot *arg)

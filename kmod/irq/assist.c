@@ -78,6 +78,14 @@ void lapic_assist_tpr(struct vireo_vcpu *vcpu)
 		lapic_page_ppr(vcpu);
 }
 
+void lapic_assist_state(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_lapic_state *l = vcpu->lapic;
+
+	if (vireo_backend_get_tpr(vcpu) != l->tpr || lapic_assist_wake(l) != l->wake)
+		lapic_assist_tpr(vcpu);
+}
+
 void vireo_lapic_watch_tpr(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;

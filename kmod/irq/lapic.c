@@ -398,19 +398,26 @@ static void lapic_mirror(struct vireo_vcpu *vcpu)
 	}
 }
 
-/* Everything that follows from IA32_APIC_BASE and SVR. */
-static void lapic_update_mode(struct vireo_vcpu *vcpu)
+static u32 lapic_mode(const struct vireo_vcpu *vcpu)
 {
-	struct vireo_lapic_state *l = vcpu->lapic;
 	u32 mode = 0;
 
 	if (vcpu->apic_base & MSR_IA32_APICBASE_ENABLE) {
 		mode = LAPIC_ON;
 		if (vcpu->apic_base & X2APIC_ENABLE)
 			mode |= LAPIC_X2;
-		if (l->svr & APIC_SPIV_APIC_ENABLED)
+		if (vcpu->lapic->svr & APIC_SPIV_APIC_ENABLED)
 			mode |= LAPIC_SW;
 	}
+	return mode;
+}
+
+/* Everything that follows from IA32_APIC_BASE and SVR. */
+static void lapic_update_mode(struct vireo_vcpu *vcpu)
+{
+	struct vireo_lapic_state *l = vcpu->lapic;
+	u32 mode = lapic_mode(vcpu);
+
 	if (mode != l->mode) {
 		WRITE_ONCE(l->mode, mode);
 		lapic_logical_changed(vcpu);
@@ -860,11 +867,13 @@ int vireo_lapic_check_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *s
 void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *state)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
+	const bool virtual_irq = lapic_virtual_irq(l);
 	const u32 *regs = state->regs;
 	int i;
 
 	vireo_lapic_pv_eoi_settle(vcpu);
-	lapic_assist_stop(vcpu);
+	if (virtual_irq)
+		lapic_assist_stop(vcpu);
 	lapic_timer_stop(l);
 	for (i = 0; i < 4; i++) {
 		const u32 *isr = regs + (APIC_ISR >> 4) + 2 * i;
@@ -887,7 +896,15 @@ void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *st
 	for (i = 0; i < LVT_NR; i++)
 		WRITE_ONCE(l->lvt[i], regs[(APIC_LVTT >> 4) + i]);
 	lapic_timer_restore(vcpu, state);
-	lapic_update_mode(vcpu);
+	/* What the processor has of TPR alone, it keeps. */
+	if (l->assists)
+		lapic_assist_state(vcpu);
+	if (virtual_irq || lapic_mode(vcpu) != l->mode) {
+		lapic_update_mode(vcpu);
+	} else {
+		lapic_update_limit(l);
+		lapic_mirror(vcpu);
+	}
 	lapic_logical_changed(vcpu);
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
 }

@@ -318,6 +318,46 @@ int svm_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data)
 	return 0;
 }
 
+/* What struct vireo_raw is here. */
+struct svm_raw {
+	u8 segments[sizeof_field(struct vmcb_save, segments)] __aligned(8);
+	u8 msrs[sizeof_field(struct vmcb_save, msrs)] __aligned(8);
+	u64 tsc_aux, debugctl, sysenter_cs;
+	u8 cpl;
+};
+
+static_assert(sizeof(struct svm_raw) <= sizeof(struct vireo_raw));
+
+void svm_get_raw(struct vireo_vcpu *vcpu, struct vireo_raw *raw)
+{
+	const struct svm_vcpu *svm = to_svm(vcpu);
+	const struct vmcb_save *s = &svm->vmcb->save;
+	struct svm_raw *r = (void *)raw;
+
+	memcpy(r->segments, &s->segments, sizeof(r->segments));
+	memcpy(r->msrs, &s->msrs, sizeof(r->msrs));
+	r->tsc_aux = svm->tsc_aux;
+	r->debugctl = svm->debugctl;
+	r->sysenter_cs = svm->sysenter_cs;
+	r->cpl = s->cpl;
+}
+
+void svm_set_raw(struct vireo_vcpu *vcpu, const struct vireo_raw *raw)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_save *s = &svm->vmcb->save;
+	const struct svm_raw *r = (const void *)raw;
+
+	memcpy(&s->segments, r->segments, sizeof(r->segments));
+	memcpy(&s->msrs, r->msrs, sizeof(r->msrs));
+	if (unlikely(svm->tsc_aux != r->tsc_aux))
+		svm_set_msr(vcpu, MSR_TSC_AUX, r->tsc_aux);
+	svm->debugctl = r->debugctl;
+	svm->sysenter_cs = r->sysenter_cs;
+	s->cpl = r->cpl;
+	vmcb_dirty(svm->vmcb, VMCB_CLEAN_SEG | VMCB_CLEAN_TABLES);
+}
+
 /* ------------------------------------------------------------------ */
 /* Debug registers                                                      */
 

@@ -228,8 +228,10 @@ struct vmcb_segment {
 };
 
 struct vmcb_save {
-	struct vmcb_segment es, cs, ss, ds, fs, gs;
-	struct vmcb_segment gdtr, ldtr, idtr, tr;
+	struct_group(segments,
+		struct vmcb_segment es, cs, ss, ds, fs, gs;
+		struct vmcb_segment gdtr, ldtr, idtr, tr;
+	);
 	u8 reserved_0a0[0x2b];
 	u8 cpl;
 	u8 reserved_0cc[4];
@@ -242,9 +244,11 @@ struct vmcb_save {
 	u64 rsp;
 	u8 reserved_1e0[0x18];
 	u64 rax;
-	u64 star, lstar, cstar, sfmask;
-	u64 kernel_gs_base;
-	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	struct_group(msrs,
+		u64 star, lstar, cstar, sfmask;
+		u64 kernel_gs_base;
+		u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	);
 	u64 cr2;
 	u8 reserved_248[0x20];
 	u64 pat;

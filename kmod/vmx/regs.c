@@ -505,6 +505,60 @@ int vmx_set_msr(struct vireo_vcpu *vcpu, u32 index, u64 data)
 	return 0;
 }
 
+/* Fields of the VMCS behind struct vireo_raw, and what else it has here. */
+static const u32 vmx_raw_fields[] = {
+#define VMX_RAW(nr) VMX_SEG(VMCS_GUEST_ES_BASE, nr), VMX_SEG(VMCS_GUEST_ES_LIMIT, nr),	\
+		    VMX_SEG(VMCS_GUEST_ES_SELECTOR, nr), VMX_SEG(VMCS_GUEST_ES_ATTR, nr)
+	VMX_RAW(VIREO_SEG_ES), VMX_RAW(VIREO_SEG_CS), VMX_RAW(VIREO_SEG_SS), VMX_RAW(VIREO_SEG_DS),
+	VMX_RAW(VIREO_SEG_FS), VMX_RAW(VIREO_SEG_GS), VMX_RAW(VIREO_SEG_LDTR), VMX_RAW(VIREO_SEG_TR),
+#undef VMX_RAW
+	VMCS_GUEST_GDTR_BASE, VMCS_GUEST_GDTR_LIMIT, VMCS_GUEST_IDTR_BASE, VMCS_GUEST_IDTR_LIMIT,
+	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_DEBUGCTL,
+};
+
+struct vmx_raw {
+	u64 fields[ARRAY_SIZE(vmx_raw_fields)];
+	u64 msr[VMX_MSR_NR];
+	u64 cstar, kernel_gs;
+	u32 sysenter_cs;
+	u16 idt_limit;
+};
+
+static_assert(sizeof(struct vmx_raw) <= sizeof(struct vireo_raw));
+
+void vmx_get_raw(struct vireo_vcpu *vcpu, struct vireo_raw *raw)
+{
+	const struct vmx_vcpu *vmx = vcpu->backend;
+	struct vmx_raw *r = (void *)raw;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_raw_fields); i++)
+		r->fields[i] = vmx_read(vmx_raw_fields[i]);
+	memcpy(r->msr, vmx->msr, sizeof(r->msr));
+	r->cstar = vmx->cstar;
+	vmx_get_msr(vcpu, MSR_KERNEL_GS_BASE, &r->kernel_gs);
+	r->sysenter_cs = vmx->sysenter_cs;
+	r->idt_limit = vmx->idt_limit;
+}
+
+void vmx_set_raw(struct vireo_vcpu *vcpu, const struct vireo_raw *raw)
+{
+	const struct vmx_raw *r = (const void *)raw;
+	struct vmx_vcpu *vmx = vcpu->backend;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_raw_fields); i++)
+		vmx_write(vmx_raw_fields[i], r->fields[i]);
+	memcpy(vmx->msr, r->msr, sizeof(r->msr));
+	vmx->cstar = r->cstar;
+	vmx_set_msr(vcpu, MSR_KERNEL_GS_BASE, r->kernel_gs);
+	vmx->sysenter_cs = r->sysenter_cs;
+	vmx->idt_limit = r->idt_limit;
+	/* CR3 may be the same, and what it points to is not. */
+	vmx->todo |= VMX_TODO_MSRS | VMX_TODO_PDPTES | VMX_TODO_STEP;
+	vmx_state_changed(vcpu);
+}
+
 /* ------------------------------------------------------------------ */
 /* Debug registers                                                      */
 

@@ -199,6 +199,8 @@ TEST_F(snapshot, memory)
 TEST_F(snapshot, state)
 {
 	static const u64 none[] = { 0 };
+	/* STAR, CSTAR, SFMASK, KERNEL_GS_BASE, SYSENTER_CS, _ESP, _EIP */
+	static const u32 others[] = { 0xc0000081, 0xc0000083, 0xc0000084, 0xc0000102, 0x174, 0x175, 0x176 };
 	struct vireo_regs regs[2];
 	struct vireo_sregs sregs[2];
 	struct vireo_debugregs dr[2];
@@ -208,7 +210,7 @@ TEST_F(snapshot, state)
 	struct vireo_tsc tsc[2];
 	u8 xsave[2][576];
 	u64 msr[2];
-	int vm, id, fd, round;
+	int vm, id, fd, round, i;
 
 	setup(touch, VT_DATA, 0);
 	vm = self->vm.fd;
@@ -216,6 +218,8 @@ TEST_F(snapshot, state)
 	ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, none, 0));
 	ASSERT_EQ(0, vt_set_msr(fd, 0xc0000082, 0x1234));
 	ASSERT_EQ(0, vt_set_msr(fd, 0x277, 0x0007040600070406UL));
+	for (i = 0; i < (int)(sizeof(others) / sizeof(others[0])); i++)
+		ASSERT_EQ(0, vt_set_msr(fd, others[i], 0x100 + i));
 #define GET(i)									\
 do {										\
 	ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_REGS, &regs[i], sizeof(regs[i])));	\
@@ -235,7 +239,13 @@ do {										\
 		regs[1].rip = 0x9999;
 		sregs[1].cr2 = 0x4321;
 		sregs[1].cr0 |= 8;		/* TS */
+		sregs[1].cr3 ^= 0x1000;
+		sregs[1].cr4 |= 4;		/* TSD */
 		sregs[1].cr8 = 5;
+		sregs[1].seg[VIREO_SEG_SS].attr ^= 3 << 5;	/* DPL, and so CPL */
+		sregs[1].seg[VIREO_SEG_LDTR].selector = 0x48;
+		sregs[1].seg[VIREO_SEG_TR].limit = 0x77;
+		sregs[1].idt.base = 0x5000;
 		sregs[1].seg[VIREO_SEG_FS].base = 0x777;
 		sregs[1].gdt.limit = 7;
 		dr[1].db[2] = 0x1000;
@@ -252,6 +262,8 @@ do {										\
 		ASSERT_EQ(0, vt_set_msr(fd, 0xc0000082, 0x99999));
 		ASSERT_EQ(0, vt_set_msr(fd, 0x277, 0x0606060606060606UL));
 		ASSERT_EQ(0, vt_set_msr(fd, 0x250, 0x0606060606060606UL));
+		for (i = 0; i < (int)(sizeof(others) / sizeof(others[0])); i++)
+			ASSERT_EQ(0, vt_set_msr(fd, others[i], 0x200 + i));
 		tsc[1] = tsc[0];
 		tsc[1].value += 1UL << 50;
 		ASSERT_EQ(0, vt_set(fd, VIREO_BLOCK_TSC, &tsc[1], sizeof(tsc[1])));
@@ -271,6 +283,10 @@ do {										\
 		EXPECT_EQ(0x0007040600070406UL, msr[1]);
 		ASSERT_EQ(0, vt_get_msr(fd, 0x250, &msr[0]));
 		EXPECT_EQ(0, msr[0]);
+		for (i = 0; i < (int)(sizeof(others) / sizeof(others[0])); i++) {
+			ASSERT_EQ(0, vt_get_msr(fd, others[i], &msr[0]));
+			EXPECT_EQ(0x100 + i, msr[0]);
+		}
 		ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_TSC, &tsc[1], sizeof(tsc[1])));
 		EXPECT_GE(tsc[1].value, tsc[0].value);
 		EXPECT_LT(tsc[1].value, tsc[0].value + (1UL << 40));
