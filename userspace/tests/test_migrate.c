@@ -22,7 +22,7 @@
 /* ---- Threads that are quicker than the one that starts them ---- */
 
 struct hasty {
-	void *(*run)(void *);
+	void *(*run)(void *arg);
 	void *arg;
 	bool done;
 };
