@@ -33,6 +33,8 @@ void ok_strict(bool passed, const char *fmt, ...) __attribute__((format(printf, 
 /* likewise where there is no hypervisor: the emulator's own devices are not what is tested */
 void ok_hypervisor(bool passed, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* how many results there are so far, on whatever CPU */
+unsigned int reports(void);
 int finish_tests(void);
 void finish(int code) __attribute__((noreturn));
 void crashed(const char *why) __attribute__((noreturn));
