@@ -87,9 +87,12 @@ class Qemu:
         initrd = os.path.join(directory, "initrd")
         with open(initrd, "wb") as f:
             f.write(machine.initramfs)
+        # QEMU stores byte by byte what fast strings store, and looks for translated code at each store into a page that has some:
+        # to clear 2 MiB where a guest's code has been took the host's kernel longer than a soft lockup. Eight bytes at a time do not.
+        model = "max" if self.icount else "max,-erms,-fsrm"
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-M", "pc,usb=off,hpet=off", "-cpu", "max", "-smp", str(machine.cpus + machine.spare_cpu0), "-m", str(machine.memory),
+            "-M", "pc,usb=off,hpet=off", "-cpu", model, "-smp", str(machine.cpus + machine.spare_cpu0), "-m", str(machine.memory),
             "-kernel", machine.kernel, "-initrd", initrd, "-append", machine.args,
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
             "-serial", f"file:{directory}/result",
