@@ -13,6 +13,8 @@ import stat
 import subprocess
 
 LAB_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# What scripts have in common
+STEPS = os.path.join(os.path.dirname(LAB_DIR), "scripts", "steps")
 # Where Debian's loader looks without being told.
 LIBRARY_DIR = "/lib/x86_64-linux-gnu"
 
@@ -189,6 +191,7 @@ def compose(host, script, timeout, arguments=(), added=(), modules=(), interacti
             f"LAB_SPARE_CPU0={'1' if spare_cpu0 else ''}", f"set -- {shlex.join(arguments)}"]
     cpio.file("lab/conf", "\n".join(conf).encode() + b"\n")
     _add_script(cpio, script)
+    cpio.file("lab/steps", _read(STEPS))
     for source, destination in added:
         _add(cpio, source, destination)
     if modules:
