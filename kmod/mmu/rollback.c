@@ -154,7 +154,17 @@ static void rollback_freeze(struct vireo_vm *vm, struct vireo_point *point)
 	}
 }
 
-/* @point is the newest snapshot, maybe once more: what was written after it is added to what is marked. */
+/* @point is the newest snapshot: what is written from here on is kept for it. */
+static void rollback_keep_for(struct vireo_vm *vm, struct vireo_point *point)
+{
+	const struct vireo_mem_map *map = vireo_mem_map(vm);
+	u32 i;
+
+	for (i = 0; i < map->nr; i++)
+		rollback_live(&map->mem[i])->kept = point->kept[i].copies;
+}
+
+/* ... once more: what was written after it is added to what is marked. */
 static void rollback_thaw(struct vireo_vm *vm, struct vireo_point *point)
 {
 	const struct vireo_mem_map *map = vireo_mem_map(vm);
@@ -162,10 +172,10 @@ static void rollback_thaw(struct vireo_vm *vm, struct vireo_point *point)
 	u64 word;
 	u32 i;
 
+	rollback_keep_for(vm, point);
 	for (i = 0; i < map->nr; i++) {
 		struct vireo_dirty *live = rollback_live(&map->mem[i]);
 
-		live->kept = point->kept[i].copies;
 		for (word = 0; word < point->kept[i].words; word++) {
 			copies = live->kept[word];
 			if (!copies || !copies->written)
@@ -419,7 +429,7 @@ int vireo_rollback_begin(struct vireo_vm *vm, struct vireo_point *point, bool ve
 		rollback_protect(vm);
 	}
 	list_add(&point->list, &vm->points);
-	rollback_thaw(vm, point);
+	rollback_keep_for(vm, point);
 	return 0;
 }
 
