@@ -1042,6 +1042,64 @@ TEST(overrun)
 	close(ask);
 }
 
+static volatile bool storming;
+static u64 rounds;
+
+static void *run_rounds(void *data)
+{
+	while (storming && vt_run_to_out(data, 0x10) >= 0) {
+		rounds++;
+		usleep(1000);
+	}
+	return NULL;
+}
+
+/* While one listener does not read, the guest goes on exiting, and others hear of that: nobody waits for it, no count is lost. */
+TEST_F_TIMEOUT(slow, storm_unheard, 120)
+{
+	struct vn_seen e, now, stats;
+	int deaf, fd, ask, i, r;
+	struct vt_vcpu cpu;
+	pthread_t thread;
+	struct vt_vm vm;
+	u64 seq, last = 0;
+	u32 number;
+
+	need_family();
+	ask = vn_open(0);
+	deaf = listen_all(4096);
+	fd = vn_open(0);
+	ASSERT_EQ(0, vn_join(fd, VIREO_NL_GROUP_THRESHOLDS));
+	vt_guest64(&vm, &cpu, storm, 0, 0);
+	number = vn_number(ask, "test");
+	storming = true;
+	pthread_create(&thread, NULL, run_rounds, &cpu);
+	EXPECT_EQ(0, vn_set_thresholds(ask, number, 100, 0, 0));
+	for (i = 0; i < 200; i++)
+		ASSERT_EQ(0, report(vm.fd, VIREO_REPORT_SAVE, "memory", "", i, 200));
+	ASSERT_EQ(0, threshold(fd, VIREO_NL_THRESHOLD_EXITS, 1, &e));
+	EXPECT_GT(e.value, 100);
+	seq = e.seq;
+	storming = false;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(-ENOBUFS, vn_event(deaf, &e, 1000));
+	while ((r = vn_event(deaf, &e, 0)) == 1) {
+		EXPECT_EQ(last + 1, e.seq);
+		last = e.seq;
+	}
+	EXPECT_EQ(0, r);
+	EXPECT_LT(last, seq);
+	ASSERT_EQ(0, vn_get_vm(ask, number, &now));
+	EXPECT_GE(now.seq, seq);
+	ASSERT_EQ(1, vn_dump(ask, VIREO_NL_CMD_GET_STATS, number, &stats, 1));
+	EXPECT_EQ(300 * rounds, stats.exit[VIREO_EXIT_CPUID].count);
+	vt_vcpu_close(&cpu);
+	vt_vm_close(&vm);
+	close(deaf);
+	close(fd);
+	close(ask);
+}
+
 /* ------------------------------------------------------------------ */
 /* Many                                                                 */
 
