@@ -56,6 +56,26 @@ static int write_messages(const char *dir)
 	return r;
 }
 
+/* Two profiles, a line each: see fuzz_profile.c. */
+static int write_profiles(const char *dir)
+{
+	static const char text[] =
+		"{\"vireo-cpu-profile\":1,\"vendor\":\"GenuineIntel\",\"physical_address_bits\":39,\"tsc_khz\":2000000,\"cpuid\":["
+		"{\"leaf\":\"0x0\",\"eax\":\"0xd\",\"ebx\":\"0x756e6547\",\"ecx\":\"0x6c65746e\",\"edx\":\"0x49656e69\"},"
+		"{\"leaf\":\"0x1\",\"eax\":\"0x306c3\",\"ebx\":\"0x4000\",\"ecx\":\"0x14001001\",\"edx\":\"0x178bfbff\"},"
+		"{\"leaf\":\"0x7\",\"subleaf\":\"0x0\",\"eax\":\"0x0\",\"ebx\":\"0x21\",\"ecx\":\"0x0\",\"edx\":\"0x0\"},"
+		"{\"leaf\":\"0xd\",\"subleaf\":\"0x0\",\"eax\":\"0x7\",\"ebx\":\"0x340\",\"ecx\":\"0x340\",\"edx\":\"0x0\"},"
+		"{\"leaf\":\"0xd\",\"subleaf\":\"0x2\",\"eax\":\"0x100\",\"ebx\":\"0x240\",\"ecx\":\"0x0\",\"edx\":\"0x0\"},"
+		"{\"leaf\":\"0x80000000\",\"eax\":\"0x80000008\",\"ebx\":\"0x0\",\"ecx\":\"0x0\",\"edx\":\"0x0\"},"
+		"{\"leaf\":\"0x80000001\",\"eax\":\"0x0\",\"ebx\":\"0x0\",\"ecx\":\"0x21\",\"edx\":\"0x2c100800\"},"
+		"{\"leaf\":\"0x80000008\",\"eax\":\"0x3027\",\"ebx\":\"0x0\",\"ecx\":\"0x0\",\"edx\":\"0x0\"}],\"msrs\":[\"0x10\",\"0x174\"]}";
+	struct image image;
+
+	/* write_seed() has its own first byte. */
+	image.len = (size_t)snprintf((char *)image.byte, sizeof(image.byte), "%s\n%s", text + 1, text);
+	return write_seed(dir, "profiles", text[0], &image);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -75,6 +95,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "fuzz_monitor"))
 		return write_messages(argv[2]);
+	if (!strcmp(argv[1], "fuzz_profile"))
+		return write_profiles(argv[2]);
 	if (strcmp(argv[1], "fuzz_boot"))
 		return 0;
 	for (i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
