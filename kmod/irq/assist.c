@@ -78,14 +78,6 @@ void lapic_assist_tpr(struct vireo_vcpu *vcpu)
 		lapic_page_ppr(vcpu);
 }
 
-void lapic_assist_state(struct vireo_vcpu *vcpu)
-{
-	const struct vireo_lapic_state *l = vcpu->lapic;
-
-	if (vireo_backend_get_tpr(vcpu) != l->tpr || lapic_assist_wake(l) != l->wake)
-		lapic_assist_tpr(vcpu);
-}
-
 void vireo_lapic_watch_tpr(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
@@ -211,8 +203,8 @@ void lapic_assist_eoi(struct vireo_vcpu *vcpu)
 /* ------------------------------------------------------------------ */
 /* On and off                                                           */
 
-/* From @isr to the page's, and all vectors with an EOI to be heard of. */
-static void lapic_assist_start_irq(struct vireo_vcpu *vcpu)
+/* From @isr to the page's; what was in the page's IRR is gone. */
+static void lapic_assist_load_irq(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 	int i;
@@ -221,11 +213,27 @@ static void lapic_assist_start_irq(struct vireo_vcpu *vcpu)
 		lapic_page_set(vcpu, APIC_ISR + 0x10 * i, ((u32 *)l->isr)[i]);
 	memset(l->isr, 0, sizeof(l->isr));
 	lapic_page_clear(vcpu, APIC_IRR);
-	for (i = 0; i < 4; i++)
-		lapic_assist_exits(vcpu, i, false);
 	vireo_backend_irq_status(vcpu, 0, l->isrv);
 	/* What is in @irr goes into the page. */
 	vireo_request_set(vcpu, VIREO_REQ_EVENT);
+}
+
+void lapic_assist_state(struct vireo_vcpu *vcpu)
+{
+	const struct vireo_lapic_state *l = vcpu->lapic;
+	u32 i;
+
+	if (!lapic_virtual_irq(l)) {
+		if (vireo_backend_get_tpr(vcpu) != l->tpr || lapic_assist_wake(l) != l->wake)
+			lapic_assist_tpr(vcpu);
+		return;
+	}
+	lapic_assist_load_irq(vcpu);
+	for (i = 0; i < 4; i++) {
+		if (l->eoi_exits[i] != READ_ONCE(l->tmr[i]))
+			lapic_assist_exits(vcpu, i, false);
+	}
+	lapic_assist_tpr(vcpu);
 }
 
 static void lapic_assist_stop_irq(struct vireo_vcpu *vcpu)
@@ -265,6 +273,7 @@ void lapic_assist_setup(struct vireo_vcpu *vcpu)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
 	enum vireo_apic_mode mode = VIREO_APIC_OFF;
+	u32 i;
 
 	/* A vCPU that is being made, or a test's that never runs. */
 	if (!vcpu->backend)
@@ -279,8 +288,11 @@ void lapic_assist_setup(struct vireo_vcpu *vcpu)
 		mode = l->mode & LAPIC_X2 ? VIREO_APIC_X2APIC : VIREO_APIC_XAPIC;
 	lapic_assist_stop(vcpu);
 	WRITE_ONCE(l->assists, vireo_backend_apic_setup(vcpu, mode));
-	if (lapic_virtual_irq(l))
-		lapic_assist_start_irq(vcpu);
+	if (lapic_virtual_irq(l)) {
+		lapic_assist_load_irq(vcpu);
+		for (i = 0; i < 4; i++)
+			lapic_assist_exits(vcpu, i, false);
+	}
 	if (l->assists)
 		lapic_assist_tpr(vcpu);
 }

@@ -47,10 +47,6 @@ static_assert(APIC_BASE_MSR == 0x800);
 #define XAPIC_WRITE (BIT_OF(APIC_ID) | BIT_OF(APIC_TASKPRI) | BIT_OF(APIC_EOI) |	\
 		     BITS_OF(APIC_LDR, APIC_SPIV) | BIT_OF(APIC_ESR) |			\
 		     BITS_OF(APIC_ICR, APIC_TMICT) | BIT_OF(APIC_TDCR))
-/* Of those, what changes by writes alone: not priorities, vectors and the current count. */
-#define LAPIC_MIRRORED (BIT_OF(APIC_ID) | BIT_OF(APIC_LVR) | BIT_OF(APIC_LDR) | BIT_OF(APIC_DFR) | \
-			BIT_OF(APIC_SPIV) | BIT_OF(APIC_ESR) | BITS_OF(APIC_ICR, APIC_TMICT) |	\
-			BIT_OF(APIC_TDCR))
 /* Table 11-6: MSRs of x2APIC mode. */
 #define X2APIC_READ (BIT_OF(APIC_ID) | BIT_OF(APIC_LVR) | BIT_OF(APIC_TASKPRI) |	\
 		     BIT_OF(APIC_PROCPRI) | BIT_OF(APIC_LDR) | BITS_OF(APIC_SPIV, APIC_ESR) | \
@@ -387,15 +383,24 @@ static u32 lapic_read(struct vireo_vcpu *vcpu, u32 offset)
 /* The processor's copies of registers that only software changes, if the guest reads them there. */
 static void lapic_mirror(struct vireo_vcpu *vcpu)
 {
-	u64 left = LAPIC_MIRRORED;
+	const struct vireo_lapic_state *l = vcpu->lapic;
+	const bool x2 = l->mode & LAPIC_X2;
+	u32 i;
 
-	if (!(vcpu->lapic->assists & VIREO_FEATURE_APIC_REGISTERS))
+	if (!(l->assists & VIREO_FEATURE_APIC_REGISTERS))
 		return;
-	for (; left; left &= left - 1) {
-		u32 offset = __ffs64(left) << 4;
-
-		lapic_page_set(vcpu, offset, lapic_read(vcpu, offset));
-	}
+	lapic_page_set(vcpu, APIC_ID, x2 ? vcpu->id : vcpu->id << 24);
+	lapic_page_set(vcpu, APIC_LVR, LAPIC_VERSION);
+	lapic_page_set(vcpu, APIC_LDR, x2 ? lapic_x2_ldr(vcpu->id) : l->ldr);
+	lapic_page_set(vcpu, APIC_DFR, l->dfr);
+	lapic_page_set(vcpu, APIC_SPIV, l->svr);
+	lapic_page_set(vcpu, APIC_ESR, l->esr);
+	lapic_page_set(vcpu, APIC_ICR, l->icr);
+	lapic_page_set(vcpu, APIC_ICR2, l->icr >> 32);
+	for (i = 0; i < LVT_NR; i++)
+		lapic_page_set(vcpu, APIC_LVTT + 0x10 * i, l->lvt[i]);
+	lapic_page_set(vcpu, APIC_TMICT, l->initial);
+	lapic_page_set(vcpu, APIC_TDCR, l->tdcr);
 }
 
 static u32 lapic_mode(const struct vireo_vcpu *vcpu)
@@ -867,12 +872,15 @@ int vireo_lapic_check_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *s
 void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *state)
 {
 	struct vireo_lapic_state *l = vcpu->lapic;
-	const bool virtual_irq = lapic_virtual_irq(l);
 	const u32 *regs = state->regs;
+	bool other_mode;
 	int i;
 
 	vireo_lapic_pv_eoi_settle(vcpu);
-	if (virtual_irq)
+	l->svr = regs[APIC_SPIV >> 4];
+	other_mode = lapic_mode(vcpu) != l->mode;
+	/* Its ISR and IRR are not to come back. */
+	if (other_mode && lapic_virtual_irq(l))
 		lapic_assist_stop(vcpu);
 	lapic_timer_stop(l);
 	for (i = 0; i < 4; i++) {
@@ -887,7 +895,6 @@ void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *st
 	}
 	l->isrv = lapic_highest_bit(l->isr);
 	l->tpr = regs[APIC_TASKPRI >> 4];
-	l->svr = regs[APIC_SPIV >> 4];
 	l->esr = regs[APIC_ESR >> 4];
 	atomic_set(&l->errors, 0);
 	l->icr = regs[APIC_ICR >> 4] | (u64)regs[APIC_ICR2 >> 4] << 32;
@@ -899,7 +906,7 @@ void vireo_lapic_set_state(struct vireo_vcpu *vcpu, const struct vireo_lapic *st
 	/* What the processor has of TPR alone, it keeps. */
 	if (l->assists)
 		lapic_assist_state(vcpu);
-	if (virtual_irq || lapic_mode(vcpu) != l->mode) {
+	if (other_mode) {
 		lapic_update_mode(vcpu);
 	} else {
 		lapic_update_limit(l);

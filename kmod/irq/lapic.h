@@ -262,7 +262,7 @@ void lapic_assist_stop(struct vireo_vcpu *vcpu);
 void lapic_assist_refresh(struct vireo_vcpu *vcpu);
 /* @tpr was written. */
 void lapic_assist_tpr(struct vireo_vcpu *vcpu);
-/* The same if it may be what it was; not where the processor keeps ISR. */
+/* All of the state was written, but for the mode, which is the same. */
 void lapic_assist_state(struct vireo_vcpu *vcpu);
 /* EOI of @isrv where the processor keeps ISR. */
 void lapic_assist_eoi(struct vireo_vcpu *vcpu);
