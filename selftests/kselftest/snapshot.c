@@ -308,6 +308,49 @@ do {										\
 	ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, none, 0));
 }
 
+/* Interrupts that are served and that wait, also where the processor has them: what came since is gone, and stays so. */
+TEST_F(snapshot, vectors)
+{
+	static const u64 none[] = { 0 };
+	struct vireo_lapic then, since, now;
+	int fd, id, round;
+
+	setup(touch, VT_DATA, 0);
+	fd = self->cpu.fd;
+	ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_LAPIC, &then, sizeof(then)));
+	then.regs[0xf] = 0x1ff;			/* SVR: on */
+	then.regs[0x10 + 3] = 1 << 2;		/* ISR: 0x62 */
+	then.regs[0x20 + 2] = 1 << 5;		/* IRR: 0x45 */
+	ASSERT_EQ(0, vt_set(fd, VIREO_BLOCK_LAPIC, &then, sizeof(then)));
+	ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, none, 0));
+	ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_LAPIC, &then, sizeof(then)));
+	EXPECT_EQ(1 << 2, then.regs[0x10 + 3]);
+	EXPECT_EQ(1 << 5, then.regs[0x20 + 2]);
+	id = take(self->vm.fd, VIREO_SNAPSHOT_VERIFY);
+	ASSERT_GT(id, 0);
+	for (round = 0; round < 3; round++) {
+		since = then;
+		since.regs[8] = 0x30;			/* TPR */
+		since.regs[0x10 + 3] = 0;
+		since.regs[0x10 + 2] = 1;		/* ISR: 0x40 */
+		since.regs[0x18 + 4] = 1 << 5;		/* TMR, IRR: 0x85 */
+		since.regs[0x20 + 4] = 1 << 5;
+		since.regs[0x20 + 2] = 0;
+		ASSERT_EQ(0, vt_set(fd, VIREO_BLOCK_LAPIC, &since, sizeof(since)));
+		ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, none, 0));
+		ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_LAPIC, &now, sizeof(now)));
+		EXPECT_EQ(1, now.regs[0x10 + 2]);
+		EXPECT_EQ(1 << 5, now.regs[0x20 + 4]);
+		EXPECT_EQ(0, now.regs[0x20 + 2]);
+		ASSERT_EQ(0, back(self->vm.fd, id)) TH_LOG("block %u gpa %llx", last.block, last.gpa);
+		ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_LAPIC, &now, sizeof(now)));
+		EXPECT_EQ(0, memcmp(&then, &now, sizeof(now)));
+		ASSERT_EQ(0, go_announced(&self->vm, &self->cpu, none, 0));
+		ASSERT_EQ(0, vt_get(fd, VIREO_BLOCK_LAPIC, &now, sizeof(now)));
+		EXPECT_EQ(0, memcmp(&then, &now, sizeof(now)));
+	}
+}
+
 /* The launcher's writes, announced or not; the module's. */
 TEST_F(snapshot, launcher_and_module)
 {
