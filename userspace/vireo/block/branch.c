@@ -455,6 +455,7 @@ static int branch_attach(struct block *block, const int *events, unsigned int nr
 {
 	struct branch *branch = container_of(block, struct branch, block);
 	struct branch_io *io;
+	unsigned int i;
 
 	if (nr_events > EVENTS_MAX)
 		return -EINVAL;
@@ -463,7 +464,8 @@ static int branch_attach(struct block *block, const int *events, unsigned int nr
 		return -ENOMEM;
 	io->io.block = block;
 	io->nr_events = nr_events;
-	memcpy(io->event, events, nr_events * sizeof(io->event[0]));
+	for (i = 0; i < nr_events; i++)
+		io->event[i] = events[i];
 	pthread_mutex_lock(&branch->lock);
 	join(branch, io);
 	if (io->inner) {

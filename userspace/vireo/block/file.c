@@ -427,7 +427,8 @@ static int file_attach(struct block *block, const int *events, unsigned int nr_e
 	io->io.block = block;
 	io->waiting_end = &io->waiting;
 	io->nr_events = nr_events;
-	memcpy(io->event, events, nr_events * sizeof(io->event[0]));
+	for (i = 0; i < nr_events; i++)
+		io->event[i] = events[i];
 	r = make_ring(&io->ring);
 	if (r) {
 		free(io);
