@@ -48,6 +48,8 @@ extern struct list_head vireo_vms;
 extern struct mutex vireo_vms_lock;
 
 /* vcpu.c */
+int vireo_vcpu_setup(void);
+void vireo_vcpu_teardown(void);
 int vireo_vcpu_create(struct vireo_vm *vm, const struct vireo_vcpu_config __user *arg);
 void vireo_vcpu_destroy(struct vireo_vcpu *vcpu);
 /* Architectural state after RESET or INIT (SDM vol. 3, table 10-1).  Loaded. */

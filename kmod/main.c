@@ -238,9 +238,12 @@ static int __init vireo_init(void)
 	r = vireo_cpuid_setup();
 	if (r)
 		goto mmu;
-	r = vireo_nl_setup();
+	r = vireo_vcpu_setup();
 	if (r)
 		goto cpuid;
+	r = vireo_nl_setup();
+	if (r)
+		goto vcpu;
 	preempt_notifier_inc();
 	r = misc_register(&vireo_dev);
 	if (r)
@@ -252,6 +255,8 @@ static int __init vireo_init(void)
 netlink:
 	preempt_notifier_dec();
 	vireo_nl_teardown();
+vcpu:
+	vireo_vcpu_teardown();
 cpuid:
 	vireo_cpuid_teardown();
 mmu:
@@ -267,6 +272,7 @@ static void __exit vireo_exit(void)
 	misc_deregister(&vireo_dev);
 	preempt_notifier_dec();
 	vireo_nl_teardown();
+	vireo_vcpu_teardown();
 	vireo_cpuid_teardown();
 	vireo_mmu_teardown();
 	vireo_backend_teardown();

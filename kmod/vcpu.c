@@ -162,12 +162,26 @@ void vireo_vcpu_reset(struct vireo_vcpu *vcpu, bool init)
 	vireo_state_set(vcpu);
 }
 
+/* kmalloc() has no size between 8 and 16 KiB, all of which it would clear. */
+static struct kmem_cache *vcpu_cache;
+
+int __init vireo_vcpu_setup(void)
+{
+	vcpu_cache = KMEM_CACHE(vireo_vcpu, SLAB_ACCOUNT);
+	return vcpu_cache ? 0 : -ENOMEM;
+}
+
+void vireo_vcpu_teardown(void)
+{
+	kmem_cache_destroy(vcpu_cache);
+}
+
 static struct vireo_vcpu *vireo_vcpu_new(struct vireo_vm *vm, u32 id)
 {
 	struct vireo_vcpu *vcpu;
 	int r = -ENOMEM;
 
-	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
+	vcpu = kmem_cache_zalloc(vcpu_cache, GFP_KERNEL_ACCOUNT);
 	if (!vcpu)
 		return ERR_PTR(-ENOMEM);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -218,7 +232,7 @@ fpu:
 run:
 	free_page((unsigned long)vcpu->run);
 vcpu:
-	kfree(vcpu);
+	kmem_cache_free(vcpu_cache, vcpu);
 	return ERR_PTR(r);
 }
 
@@ -233,7 +247,7 @@ void vireo_vcpu_destroy(struct vireo_vcpu *vcpu)
 	kvfree(vcpu->cpuid);
 	fpu_free_guest_fpstate(&vcpu->fpu);
 	free_page((unsigned long)vcpu->run);
-	kfree(vcpu);
+	kmem_cache_free(vcpu_cache, vcpu);
 }
 
 static int vireo_vcpu_release(struct inode *inode, struct file *file)
